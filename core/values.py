@@ -1,0 +1,38 @@
+"""Values that several packages of floor 2 share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple, TypeAlias
+
+import msgspec
+
+Value: TypeAlias = float | int | str | bool | None
+"""One feature of one row as it arrives; None where the sample had missing values."""
+
+Row: TypeAlias = Sequence[Value]
+"""One row of features, in the order of a signature's inputs."""
+
+Label: TypeAlias = str | int | float | bool
+
+
+class Output(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """What a model says of one row: a classifier gives `label` (and `probabilities` where it can), a regressor `value`.
+
+    `probabilities` maps str(label) to a probability, in the model's class order.
+    """
+
+    label: Label | msgspec.UnsetType = msgspec.UNSET
+    value: float | msgspec.UnsetType = msgspec.UNSET
+    probabilities: dict[str, float] | msgspec.UnsetType = msgspec.UNSET
+
+
+class Position(NamedTuple):
+    """A place in the journal: a byte offset in a segment. Positions compare in the order of events."""
+
+    segment: int
+    offset: int
+
+
+START = Position(1, 0)
+"""Before the first record of a new journal."""

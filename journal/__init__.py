@@ -1,0 +1,1 @@
+"""Floor 2: the append-only event log of a node."""

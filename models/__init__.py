@@ -1,0 +1,1 @@
+"""Floor 2: machine-learning models: signature, runtimes, compiling, auditing, the pool of loaded versions."""

@@ -1,0 +1,1 @@
+"""Floor 2: the tables and blobs that outlive a process."""
