@@ -51,6 +51,16 @@ def check_name(text: str, field: str) -> str:
     return text
 
 
+MAX_KEY = 200
+
+
+def check_key(text: str, field: str) -> str:
+    """`text` where it can be a client's own identifier (a unit, an outcome's id): 1 to 200 printable characters; else Invalid."""
+    if not 0 < len(text) <= MAX_KEY or not text.isprintable():
+        raise Invalid(f"{field}: expected 1 to {MAX_KEY} printable characters, got {text[:60]!r}", field=field)
+    return text
+
+
 class VersionId(NamedTuple):
     """`credit@3`: the third version of the model `credit`."""
 

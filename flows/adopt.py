@@ -1,0 +1,116 @@
+"""Adopt: how a worker gets to a new plan. Versions are loaded, warmed and checked first; only then does one assignment switch.
+
+Runs in native threads, a few times a second; what it finds unchanged costs one query.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from core.clock import Clock
+from core.errors import TiltyardError
+from core.ids import VersionId, parse_version
+from flows import known
+from flows.known import Known
+from flows.serving import Routes, make_route
+from models import package
+from models.package import Loaded
+from models.pool import Pool
+from routing.plan import Plan
+from store import plans, registry, workers
+from store.blobs import Blobs
+from store.engine import Store
+
+HEARTBEAT_SECONDS = 1.0
+ALIVE_SECONDS = 5.0
+"""A worker that has not reported for this long counts as gone."""
+
+_log = logging.getLogger("tiltyard.adopt")
+
+
+def loader(store: Store, blobs: Blobs) -> Callable[[VersionId], Loaded]:
+    """A function that loads a registered version, ready to serve."""
+
+    def load(version: VersionId) -> Loaded:
+        with store.read() as connection:
+            card = known.decode_card(registry.version_row(connection, version).card)
+        return package.load(card, blobs.get)
+
+    return load
+
+
+class Adopter:
+    """Keeps one worker's routes at the current plans, and reports what it serves."""
+
+    def __init__(self, store: Store, pool: Pool, routes: Routes, worker: str, clock: Clock) -> None:
+        self._store = store
+        self._pool = pool
+        self._routes = routes
+        self._worker = worker
+        self._clock = clock
+        self._known = Known()
+        self._seen: dict[str, int] = {}
+        self._former: dict[str, Plan] = {}
+        self._failed: dict[str, list[dict[str, Any]]] = {}
+        self._reported = 0.0
+
+    def poll(self) -> None:
+        """Adopt what is new; report where something changed or a heartbeat is due."""
+        with self._store.read() as connection:
+            numbers = plans.current_numbers(connection)
+        changed = [endpoint for endpoint, number in numbers.items() if self._seen.get(endpoint) != number]
+        for endpoint in changed:
+            self._adopt(endpoint, numbers[endpoint])
+        self._routes.polled = True
+        now = self._clock()
+        if changed or now - self._reported >= HEARTBEAT_SECONDS:
+            self._pool.retain(self._wanted())
+            self._report(now)
+
+    def leave(self) -> None:
+        """This worker stops: it no longer counts."""
+        with self._store.write() as connection:
+            workers.leave(connection, self._worker)
+
+    def _adopt(self, endpoint: str, number: int) -> None:
+        self._seen[endpoint] = number
+        self._failed.pop(endpoint, None)
+        try:
+            with self._store.read() as connection:
+                plan = self._known.plan(connection, endpoint, number)
+                needed = [*plan.versions, *(shadow.version for shadow in plan.shadows.values())]
+                signatures = {version: self._known.card(connection, version).signature for version in needed}
+            failed = self._pool.ensure([parse_version(version) for version in sorted(plan.versions)])
+            if failed:
+                self._refuse(endpoint, number, {str(version): reason for version, reason in failed.items()})
+                return
+            route = make_route(plan, self._pool.get, signatures.__getitem__)
+        except TiltyardError as error:
+            self._refuse(endpoint, number, {"": error.message})
+            return
+        serving = self._routes.by_endpoint.get(endpoint)
+        if serving is not None:
+            self._former[endpoint] = serving.plan
+        self._routes.adopt(route)
+
+    def _refuse(self, endpoint: str, number: int, reasons: dict[str, str]) -> None:
+        self._routes.refuse(endpoint)
+        self._failed[endpoint] = [
+            {"endpoint": endpoint, "plan": number, "version": version, "reason": reason} for version, reason in reasons.items()
+        ]
+        _log.error("plan %s of %s cannot be served, the former one goes on: %s", number, endpoint, reasons)
+
+    def _wanted(self) -> set[VersionId]:
+        current = [route.plan for route in self._routes.by_endpoint.values()]
+        return {parse_version(version) for plan in (*current, *self._former.values()) for version in plan.versions}
+
+    def _report(self, now: float) -> None:
+        body = {
+            "plans": {endpoint: route.plan.plan for endpoint, route in self._routes.by_endpoint.items()},
+            "failed": [one for failures in self._failed.values() for one in failures],
+        }
+        with self._store.write() as connection:
+            workers.report(connection, self._worker, now, body)
+        self._reported = now

@@ -1,0 +1,234 @@
+"""Deploy: every change of an endpoint's plan. One transaction: load the plan, follow it, store the next one, leave an audit row."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import sqlalchemy as sa
+
+from core.errors import Conflict
+from core.ids import VersionId, check_name, parse_version
+from core.values import Position
+from flows import known
+from flows.serving import inputs_of
+from flows.shadow import ShadowName
+from routing import changes
+from routing.changes import Change, Who
+from routing.plan import CONTROL, AliasMove, Arm, Plan, Shadow
+from store import audit, experiments, plans, positions, registry
+from store.engine import Store
+from store.plans import PlanRow
+
+CHAMPION = "champion"
+
+
+class Order(NamedTuple):
+    """Who orders a change and how: only if the plan is still `if_match`; only shown, not made, on a `dry_run`."""
+
+    who: Who
+    if_match: int | None = None
+    dry_run: bool = False
+
+
+class Place(NamedTuple):
+    """Where changes are made. `journal_end` says where a reader starts that wants only what comes from now on."""
+
+    store: Store
+    journal_end: Callable[[], Position]
+
+
+class ArmSpec(NamedTuple):
+    """An arm as it is asked for: `credit@champion` or `credit@3`, and a weight."""
+
+    reference: str
+    weight: float
+
+
+class ShadowSpec(NamedTuple):
+    """A shadow as it is asked for."""
+
+    reference: str
+    sample: float = 1.0
+
+
+def create(
+    place: Place, endpoint: str, arms: Mapping[str, ArmSpec], shadows: Mapping[str, ShadowSpec], enrolment: float, salt: str, order: Order
+) -> Plan:
+    """A new endpoint with its first plan."""
+    check_name(endpoint, "endpoint")
+    with place.store.write() as connection:
+        plan = changes.create(endpoint, _arms(connection, arms), _shadows(connection, shadows), enrolment, salt, order.who)
+        _check_inputs(connection, plan)
+        if not order.dry_run:
+            plans.create(connection, _row(plan))
+            _begin_shadows(connection, place, plan)
+            _note(connection, order.who, "endpoint.create", plan)
+    return plan
+
+
+def set_arms(
+    place: Place,
+    endpoint: str,
+    arms: Mapping[str, ArmSpec],
+    shadows: Mapping[str, ShadowSpec] | None,
+    enrolment: float | None,
+    order: Order,
+) -> Plan:
+    """Other arms or versions, and other shadows where given."""
+
+    def follow(connection: sa.Connection, plan: Plan) -> Change:
+        change = changes.set_arms(plan, _arms(connection, arms), enrolment, order.who)
+        if shadows is None:
+            return change
+        return change._replace(plan=changes.with_shadows(change.plan, _shadows(connection, shadows)))
+
+    return _change(place, endpoint, "endpoint.arms", order, follow)
+
+
+def set_traffic(place: Place, endpoint: str, weights: Mapping[str, float], enrolment: float | None, order: Order) -> Plan:
+    """Other weights, another enrolment."""
+    return _change(place, endpoint, "endpoint.traffic", order, lambda _, plan: changes.set_traffic(plan, weights, enrolment, order.who))
+
+
+def set_shadows(place: Place, endpoint: str, shadows: Mapping[str, ShadowSpec], order: Order) -> Plan:
+    """Another set of shadows."""
+    return _change(
+        place,
+        endpoint,
+        "endpoint.shadows",
+        order,
+        lambda connection, plan: changes.set_shadows(plan, _shadows(connection, shadows), order.who),
+    )
+
+
+def pause(place: Place, endpoint: str, order: Order) -> Plan:
+    """All to control, weights remembered."""
+    return _change(place, endpoint, "endpoint.pause", order, lambda _, plan: changes.pause(plan, order.who))
+
+
+def resume(place: Place, endpoint: str, order: Order) -> Plan:
+    """The split as before the pause."""
+    return _change(place, endpoint, "endpoint.resume", order, lambda _, plan: changes.resume(plan, order.who))
+
+
+def promote(place: Place, endpoint: str, arm: str | None, order: Order) -> Plan:
+    """Control takes the arm's version at 100 %; `champion` moves along if it named the old control."""
+
+    def follow(connection: sa.Connection, plan: Plan) -> Change:
+        moves = _champion_moves(connection, plan, changes.choose(plan, arm))
+        return changes.promote(plan, arm, moves, order.who)
+
+    return _change(place, endpoint, "endpoint.promote", order, follow)
+
+
+def rollback(place: Place, endpoint: str, to: int | None, order: Order) -> Plan:
+    """The content of the parent (or of plan `to`) as a new plan; alias moves of the promotes between are undone."""
+
+    def follow(connection: sa.Connection, plan: Plan) -> Change:
+        number = plan.parent if to is None else to
+        if number is None:
+            raise Conflict(f"plan {plan.plan} of {endpoint} has no parent to roll back to", code="no-parent")
+        target = load(connection, endpoint, number)
+        undone = tuple(AliasMove(move.model, move.alias, move.now, move.was) for move in _moves_since(connection, plan, number))
+        return changes.restore(plan, target, undone, order.who)
+
+    return _change(place, endpoint, "endpoint.rollback", order, follow)
+
+
+def change_experiment(
+    connection: sa.Connection, place: Place, endpoint: str, action: str, order: Order, follow: Callable[[Plan], Change]
+) -> Plan:
+    """Start or stop an experiment: a new plan, inside the caller's transaction."""
+    return _change_in(connection, place, endpoint, action, order, lambda _, plan: follow(plan))
+
+
+def load(connection: sa.Connection, endpoint: str, number: int | None = None) -> Plan:
+    """The endpoint's current plan, or the one with that number; raises NotFound."""
+    row = plans.current(connection, endpoint) if number is None else plans.get(connection, endpoint, number)
+    return known.decode_plan(row.body)
+
+
+def _change(place: Place, endpoint: str, action: str, order: Order, follow: Callable[[sa.Connection, Plan], Change]) -> Plan:
+    with place.store.write() as connection:
+        return _change_in(connection, place, endpoint, action, order, follow)
+
+
+def _change_in(
+    connection: sa.Connection, place: Place, endpoint: str, action: str, order: Order, follow: Callable[[sa.Connection, Plan], Change]
+) -> Plan:
+    plan = load(connection, endpoint)
+    if order.if_match is not None and order.if_match != plan.plan:
+        raise Conflict(f"If-Match: the plan of {endpoint} is {plan.plan}, not {order.if_match}", field="If-Match", code="plan-changed")
+    change = follow(connection, plan)
+    _check_inputs(connection, change.plan)
+    if order.dry_run:
+        return change.plan
+    plans.append(connection, _row(change.plan))
+    if change.ended is not None:
+        experiments.update(connection, change.ended, state=experiments.STOPPED, stopped=order.who.at, because=change.because)
+        audit.write(connection, order.who.at, order.who.by, "experiment.end", change.ended, because=change.because)
+    for move in change.moves:
+        _move(connection, move, order.who)
+    _begin_shadows(connection, place, change.plan)
+    _note(connection, order.who, action, change.plan)
+    return change.plan
+
+
+def _arms(connection: sa.Connection, arms: Mapping[str, ArmSpec]) -> dict[str, Arm]:
+    # Control first: it decides the order of the endpoint's inputs, whatever order the arms were named in.
+    ordered = sorted(arms, key=lambda name: name != CONTROL)
+    return {name: Arm(str(registry.resolve(connection, arms[name].reference, f"arms.{name}")), arms[name].weight) for name in ordered}
+
+
+def _shadows(connection: sa.Connection, shadows: Mapping[str, ShadowSpec]) -> dict[str, Shadow]:
+    return {
+        name: Shadow(str(registry.resolve(connection, shadow.reference, f"shadows.{name}")), shadow.sample)
+        for name, shadow in shadows.items()
+    }
+
+
+def _check_inputs(connection: sa.Connection, plan: Plan) -> None:
+    """The arms' inputs must go together; raises Conflict naming the feature otherwise."""
+    cards = known.Known()
+    inputs_of(plan, lambda version: cards.card(connection, version).signature)
+
+
+def _champion_moves(connection: sa.Connection, plan: Plan, arm: str) -> tuple[AliasMove, ...]:
+    old, new = (parse_version(plan.arms[name].version) for name in (CONTROL, arm))
+    if old.model != new.model or old.number == new.number:
+        return ()
+    named = [row for row in registry.list_aliases(connection, old.model) if row.alias == CHAMPION and row.version == old]
+    return (AliasMove(old.model, CHAMPION, old.number, new.number),) if named else ()
+
+
+def _move(connection: sa.Connection, move: AliasMove, who: Who) -> None:
+    # An alias that somebody has moved elsewhere meanwhile is theirs.
+    if any(row.alias == move.alias and row.version.number == move.was for row in registry.list_aliases(connection, move.model)):
+        registry.set_alias(connection, VersionId(move.model, move.now), move.alias, who.by, who.at)
+
+
+def _moves_since(connection: sa.Connection, plan: Plan, number: int) -> list[AliasMove]:
+    """The alias moves of the plans from this one back to the one with `number`, newest first; none where that is no ancestor."""
+    moves: list[AliasMove] = []
+    step: Plan | None = plan
+    while step is not None and step.plan != number:
+        moves.extend(step.moved)
+        step = None if step.parent is None else load(connection, plan.endpoint, step.parent)
+    return moves if step is not None else []
+
+
+def _begin_shadows(connection: sa.Connection, place: Place, plan: Plan) -> None:
+    # Their readers start before this plan can be seen, so after every row that does not name them.
+    for name, shadow in plan.shadows.items():
+        shadow_name = ShadowName(plan.endpoint, name, shadow.version)
+        positions.begin(connection, shadow_name.reader, place.journal_end(), plan.at)
+
+
+def _row(plan: Plan) -> PlanRow:
+    return PlanRow(plan.endpoint, plan.plan, plan.phase, plan.at, known.encode(plan))
+
+
+def _note(connection: sa.Connection, who: Who, action: str, plan: Plan) -> None:
+    detail: dict[str, Any] = {"plan": plan.plan, "parent": plan.parent, "phase": plan.phase, "reason": plan.reason}
+    audit.write(connection, who.at, who.by, action, plan.endpoint, **detail)

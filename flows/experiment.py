@@ -1,0 +1,92 @@
+"""Experiments: create, start, stop. Starting and stopping make a plan."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy as sa
+
+from core.clock import to_rfc3339
+from core.errors import Conflict
+from core.ids import check_name
+from experiments.design import Design
+from flows import deploy, known
+from flows.deploy import Order, Place
+from flows.trials import decode_design
+from routing import changes
+from store import audit, experiments, plans
+from store.engine import Store
+from store.experiments import DRAFT, RUNNING, ExperimentRow
+
+
+def create(place: Place, name: str, endpoint: str, design: Design, order: Order, *, draft: bool = False) -> dict[str, Any]:
+    """A new experiment, started at once unless `draft`."""
+    check_name(name, "experiment")
+    with place.store.write() as connection:
+        plans.current(connection, endpoint)
+        row = ExperimentRow(name, endpoint, DRAFT, order.who.at, None, None, None, known.encode(design), None, None)
+        experiments.add(connection, row)
+        audit.write(connection, order.who.at, order.who.by, "experiment.create", name, endpoint=endpoint)
+        if not draft:
+            _start(connection, place, row, order)
+        return describe(experiments.get(connection, name))
+
+
+def start(place: Place, name: str, order: Order) -> dict[str, Any]:
+    """Run a draft; raises Conflict where it has begun, or another one runs on the endpoint."""
+    with place.store.write() as connection:
+        row = experiments.get(connection, name)
+        if row.state != DRAFT:
+            raise Conflict(f"experiment {name!r} is {row.state}: only a draft can be started", code=f"experiment-{row.state}")
+        _start(connection, place, row, order)
+        return describe(experiments.get(connection, name))
+
+
+def stop(place: Place, name: str, order: Order) -> dict[str, Any]:
+    """End a running experiment; its routing stays, and units that have entered still mature."""
+    with place.store.write() as connection:
+        row = experiments.get(connection, name)
+        if row.state != RUNNING:
+            raise Conflict(f"experiment {name!r} is {row.state}: only a running one can be stopped", code=f"experiment-{row.state}")
+        deploy.change_experiment(
+            connection, place, row.endpoint, "experiment.stop", order, lambda plan: changes.stop_experiment(plan, order.who)
+        )
+        return describe(experiments.get(connection, name))
+
+
+def show(store: Store, name: str) -> dict[str, Any]:
+    """One experiment and its design."""
+    with store.read() as connection:
+        return describe(experiments.get(connection, name))
+
+
+def list_all(store: Store) -> list[dict[str, Any]]:
+    """All experiments, oldest first."""
+    with store.read() as connection:
+        return [describe(row) for row in experiments.list_all(connection)]
+
+
+def describe(row: ExperimentRow) -> dict[str, Any]:
+    """The experiment as the API shows it."""
+    return {
+        "experiment": row.experiment,
+        "endpoint": row.endpoint,
+        "state": row.state,
+        "created": to_rfc3339(row.at),
+        "started": None if row.started is None else to_rfc3339(row.started),
+        "stopped": None if row.stopped is None else to_rfc3339(row.stopped),
+        "stopped_because": row.because,
+        "design": decode_design(row.design),
+    }
+
+
+def _start(connection: sa.Connection, place: Place, row: ExperimentRow, order: Order) -> None:
+    plan = deploy.change_experiment(
+        connection,
+        place,
+        row.endpoint,
+        "experiment.start",
+        order,
+        lambda current: changes.start_experiment(current, row.experiment, order.who),
+    )
+    experiments.update(connection, row.experiment, state=RUNNING, started=plan.at)

@@ -1,0 +1,247 @@
+"""Fold events into facts: the heart of `record`.
+
+A batch is resolved (which experiment, which unit), what is known of those units is read at once, the events are applied in order in
+memory, and the differences are written. Every stored outcome ends up in exactly one tally.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+
+from core.errors import Invalid
+from core.events import ENROLLED, FORCED, PINNED, Observed, Predicted, Unlogged
+from core.ids import Address, format_prediction_id, parse_prediction_id
+from flows import trials as begun_trials
+from flows.known import Known
+from flows.outcome import LABEL
+from flows.trials import Trial
+from routing.plan import CONTROL, Plan
+from routing.splitter import mirrors
+from store import facts
+from store.facts import UnitRow, WaitingRow
+
+COUNTED, OUTSIDE_WINDOW, UNANALYSED, QUARANTINED, DUPLICATES = "counted", "outside_window", "unanalysed", "quarantined", "duplicates"
+FORCED_ROWS, UNLOGGED_ROWS = "forced", "unlogged"
+
+NO_EXPERIMENT = ""
+"""The tally of what belongs to no experiment."""
+
+Foldable = Predicted | Observed | Unlogged
+
+
+class Fold:
+    """The facts of one transaction: `prepare` with all events, `apply` each in order, `flush`."""
+
+    def __init__(self, connection: sa.Connection, known: Known, trials: dict[str, Trial]) -> None:
+        self._connection = connection
+        self._known = known
+        self._trials = trials
+        self._units: dict[tuple[str, str], UnitRow | None] = {}
+        self._ids: set[tuple[str, str, str]] = set()
+        self._clear()
+
+    def _clear(self) -> None:
+        self._changed: set[tuple[str, str]] = set()
+        self._entered: defaultdict[str, list[str]] = defaultdict(list)
+        self._new_ids: set[tuple[str, str, str]] = set()
+        self._totals: defaultdict[str, dict[tuple[str, str], tuple[float, int]]] = defaultdict(dict)
+        self._arms: defaultdict[tuple[str, int, str], dict[str, int]] = defaultdict(_no_counts)
+        self._tallies: defaultdict[tuple[str, str], int] = defaultdict(int)
+        self._mirrored: defaultdict[tuple[str, str, str], int] = defaultdict(int)
+        self._waiting: list[WaitingRow] = []
+
+    def prepare(self, batch: Sequence[tuple[Address, Foldable]]) -> None:
+        """Read what is known of the units and identities in `batch`."""
+        names: defaultdict[str, set[str]] = defaultdict(set)
+        identities = set()
+        for address, event in batch:
+            if isinstance(event, Predicted):
+                self._known.remember(address, event)
+                experiment = self._plan(event).experiment
+                if experiment is not None:
+                    names[experiment].add(_unit_of(address, event))
+            elif isinstance(event, Observed):
+                home = self._home(event)
+                if home.unit is not None and home.trial is not None:
+                    names[home.trial.name].add(home.unit)
+                if home.identity is not None:
+                    identities.add(home.identity)
+        for experiment, wanted in names.items():
+            found = facts.units_of(self._connection, experiment, wanted)
+            self._units.update({(experiment, name): found.get(name) for name in wanted})
+        self._ids = facts.known_ids(self._connection, identities)
+
+    def apply(self, address: Address, event: Foldable, now: float) -> None:
+        """Fold one event; `now` is the journal time."""
+        if isinstance(event, Predicted):
+            self._predicted(address, event)
+        elif isinstance(event, Observed):
+            self._observed(address, event, now)
+        else:
+            experiment = self._known.plan(self._connection, event.endpoint, event.plan).experiment
+            self._tally(experiment, UNLOGGED_ROWS, event.count)
+
+    def quarantine(self, rows: Iterable[WaitingRow]) -> None:
+        """Outcomes whose unit never came."""
+        for row in rows:
+            self._tally(row.experiment, QUARANTINED)
+
+    def flush(self) -> None:
+        """Write what has changed since the last flush, and let outcomes that waited find the units that have come."""
+        facts.save_waiting(self._connection, self._waiting)
+        for experiment, entered in self._entered.items():
+            for row in facts.take_waiting(self._connection, experiment, entered):
+                self._place(self._trials[experiment], self._units[experiment, row.unit], row.metric, row.value, row.timestamp, row.at)
+        facts.save_units(self._connection, [unit for key in self._changed if (unit := self._units[key]) is not None])
+        for experiment, totals in self._totals.items():
+            facts.add_totals(self._connection, experiment, totals)
+        facts.add_arm_counts(self._connection, [_arm_row(key, counts) for key, counts in self._arms.items()])
+        facts.add_tallies(self._connection, self._tallies)
+        facts.add_mirrored(self._connection, self._mirrored)
+        facts.save_ids(self._connection, self._new_ids)
+        self._clear()
+
+    def settled(self, unit: UnitRow) -> None:
+        """A unit matured or was cut meanwhile: later events of the batch must see that."""
+        if (unit.experiment, unit.unit) in self._units:
+            self._units[unit.experiment, unit.unit] = unit
+
+    def _plan(self, event: Predicted) -> Plan:
+        return self._known.plan(self._connection, event.endpoint, event.plan)
+
+    def _predicted(self, address: Address, event: Predicted) -> None:
+        plan = self._plan(event)
+        if not event.flags & PINNED:
+            self._mirror(address, event, plan)
+        if plan.experiment is None or event.flags & PINNED:
+            return
+        if event.flags & FORCED:
+            self._tally(plan.experiment, FORCED_ROWS)
+            return
+        key = (plan.experiment, _unit_of(address, event))
+        unit = self._units.get(key)
+        if event.flags & ENROLLED:
+            self._analyse(key, unit, event, plan)
+        elif unit is None and event.unit is not None:
+            self._save(UnitRow(*key, CONTROL, plan.phase, event.at, event.propensity, "outside"))
+
+    def _analyse(self, key: tuple[str, str], unit: UnitRow | None, event: Predicted, plan: Plan) -> None:
+        counts = self._arms[key[0], plan.phase, event.arm]
+        counts["predictions"] += 1
+        if unit is None or unit.state == "outside":
+            counts["units"] += 1
+            self._save(UnitRow(*key, event.arm, plan.phase, event.at, event.propensity, facts.OPEN))
+            self._entered[key[0]].append(key[1])
+        elif unit.state == facts.OPEN and unit.phase == plan.phase and unit.arm != event.arm:
+            self._arms[key[0], unit.phase, unit.arm]["two_arms"] += 1
+            self._save(unit._replace(state="two_arms"))
+
+    def _mirror(self, address: Address, event: Predicted, plan: Plan) -> None:
+        for name, shadow in plan.shadows.items():
+            if shadow.sample >= 1.0 or mirrors(event.endpoint, name, shadow, format_prediction_id(address)):
+                self._mirrored[event.endpoint, name, shadow.version] += 1
+
+    def _observed(self, address: Address, event: Observed, now: float) -> None:
+        home = self._home(event)
+        if home.identity is not None:
+            if home.identity in self._ids:
+                self._tally(home.experiment, DUPLICATES)
+                return
+            self._ids.add(home.identity)
+            self._new_ids.add(home.identity)
+        if home.lost:
+            self._tally(home.experiment, QUARANTINED)
+        elif home.trial is None or home.unit is None or event.metric not in home.trial.metrics or isinstance(event.value, str):
+            self._tally(home.experiment, UNANALYSED)
+        else:
+            unit = self._units.get((home.trial.name, home.unit))
+            if unit is None and event.prediction is None:
+                row = WaitingRow(
+                    address.segment, address.offset, home.trial.name, home.unit, event.metric, float(event.value), event.timestamp, now
+                )
+                self._waiting.append(row)
+            else:
+                self._place(home.trial, unit, event.metric, float(event.value), event.timestamp, now)
+
+    def _place(self, trial: Trial, unit: UnitRow | None, metric: str, value: float, timestamp: float, arrived: float) -> None:
+        if unit is None or unit.state in ("outside", "two_arms"):
+            self._tally(trial.name, UNANALYSED)
+        elif not trial.window.counts(unit.entry, timestamp, arrived):
+            self._tally(trial.name, OUTSIDE_WINDOW)
+        else:
+            totals = self._totals[trial.name]
+            total, number = totals.get((unit.unit, metric), (0.0, 0))
+            totals[unit.unit, metric] = (total + value, number + 1)
+            self._tally(trial.name, COUNTED)
+
+    def _home(self, event: Observed) -> _Home:
+        if event.prediction is None:
+            trial = begun_trials.at_time(self._trials, event.endpoint or "", event.at)
+            identity = None if event.id is None else (event.endpoint or "", event.metric, event.id)
+            return _Home(trial.name if trial else None, trial, event.unit, identity)
+        try:
+            address, row = parse_prediction_id(event.prediction)
+        except Invalid:
+            return _Home(None, lost=True)
+        found = self._known.prediction(address)
+        if found is None or (row or 0) >= len(found.rows):
+            return _Home(None, lost=True)
+        experiment = self._plan(found).experiment
+        trial = self._trials.get(experiment) if experiment is not None else None
+        analysed = found.flags & ENROLLED and not found.flags & FORCED
+        return _Home(experiment, trial, _unit_of(address, found) if analysed else None, _identity(event, found, address, row))
+
+    def _save(self, unit: UnitRow) -> None:
+        key = (unit.experiment, unit.unit)
+        self._units[key] = unit
+        self._changed.add(key)
+
+    def _tally(self, experiment: str | None, name: str, number: int = 1) -> None:
+        self._tallies[experiment or NO_EXPERIMENT, name] += number
+
+
+class _Home:
+    """Where an outcome belongs: its experiment, the unit if it may be analysed, and its identity."""
+
+    __slots__ = ("experiment", "identity", "lost", "trial", "unit")
+
+    def __init__(
+        self,
+        experiment: str | None,
+        trial: Trial | None = None,
+        unit: str | None = None,
+        identity: tuple[str, str, str] | None = None,
+        *,
+        lost: bool = False,
+    ) -> None:
+        self.experiment = experiment
+        self.trial = trial
+        self.unit = unit
+        self.identity = identity
+        self.lost = lost
+
+
+def _identity(event: Observed, prediction: Predicted, address: Address, row: int | None) -> tuple[str, str, str] | None:
+    if event.id is not None:
+        return prediction.endpoint, event.metric, event.id
+    if event.metric == LABEL:
+        # The NUL keeps it apart from a client's `id`: those are printable.
+        return prediction.endpoint, LABEL, f"\0{format_prediction_id(address)}.{row or 0}"
+    return None
+
+
+def _unit_of(address: Address, event: Predicted) -> str:
+    # The NUL keeps a request that is its own unit apart from a client's unit: those are printable.
+    return event.unit if event.unit is not None else f"\0{format_prediction_id(address)}"
+
+
+def _no_counts() -> dict[str, int]:
+    return {"units": 0, "predictions": 0, "matured": 0, "cut": 0, "two_arms": 0}
+
+
+def _arm_row(key: tuple[str, int, str], counts: dict[str, int]) -> dict[str, Any]:
+    return {"experiment": key[0], "phase": key[1], "arm": key[2], **counts}

@@ -1,0 +1,125 @@
+"""Housekeeping, by the supervisor: rotate and expire the journal, send failed plans back, retire shadows that are done."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import sqlalchemy as sa
+from msgspec.structs import replace
+
+from core.clock import Clock
+from core.errors import Conflict
+from core.settings import Settings
+from core.values import Position
+from flows import deploy
+from flows.adopt import ALIVE_SECONDS
+from flows.deploy import Order, Place
+from flows.follow import RECORD, decode
+from flows.known import Known
+from flows.shadow import ShadowName, mirrored, parse_reader, save_totals, totals_of
+from journal import segments
+from journal.reader import Reader
+from journal.rotation import rotate
+from routing.changes import Who
+from store import positions, workers
+from store.engine import Store
+
+LINGER_SECONDS = 10.0
+"""How long after its last plan a shadow may still find requests that were answered by that plan."""
+
+_log = logging.getLogger("tiltyard.housekeep")
+
+
+def begin_readers(store: Store) -> None:
+    """The readers that every home has start at the beginning of the journal."""
+    with store.write() as connection:
+        positions.begin(connection, RECORD, Position(1, 0), 0.0)
+
+
+def wanted_readers(store: Store) -> list[str]:
+    """The readers that must run."""
+    with store.read() as connection:
+        return list(positions.every(connection))
+
+
+def send_back(place: Place, clock: Clock) -> None:
+    """Where a worker cannot serve the current plan, restore the one before it."""
+    now = clock()
+    with place.store.read() as connection:
+        reports = workers.alive(connection, now - ALIVE_SECONDS)
+    failures = [(worker, one) for worker, (_, report) in reports.items() for one in report["failed"]]
+    for worker, failure in failures:
+        what = failure["version"] or "the plan"
+        reason = f"sent back: {what} failed on worker {worker}: {failure['reason']}"
+        try:
+            deploy.rollback(place, failure["endpoint"], None, Order(Who("tiltyard", now, reason), if_match=failure["plan"]))
+            _log.error("%s: %s", failure["endpoint"], reason)
+        except Conflict as error:
+            # Another plan is current by now, or there is none to go back to: then it stays as it is, and says so in `status`.
+            _log.debug("%s: not sent back: %s", failure["endpoint"], error.message)
+
+
+def keep_journal(store: Store, directory: Path, settings: Settings, clock: Clock) -> None:
+    """Close a segment that is large enough; delete what all have read and is old; at the cap overtake shadows."""
+    end = segments.end(directory)
+    if end.offset >= settings.segment_bytes:
+        rotate(directory, end.segment)
+    with store.read() as connection:
+        rows = positions.every(connection)
+    least = min((row.position for row in rows.values()), default=Position(1, 0))
+    segments.expire(directory, least, clock() - settings.retention_seconds)
+    if segments.size(directory) > settings.journal_cap_bytes and RECORD in rows:
+        must = rows[RECORD].position
+        for name in map(parse_reader, rows):
+            if name is not None:
+                _drop(store, directory, name, Position(must.segment, 0))
+        segments.overtake(directory, must, settings.journal_cap_bytes)
+
+
+def retire_shadows(store: Store, directory: Path, clock: Clock) -> None:
+    """Forget the readers of shadows that no plan names any more and that have done all that was mirrored to them."""
+    with store.write() as connection:
+        for reader, row in positions.every(connection).items():
+            name = parse_reader(reader)
+            if name is None or row.position < segments.end(directory):
+                continue
+            plan = deploy.load(connection, name.endpoint)
+            shadow = plan.shadows.get(name.shadow)
+            if (shadow is None or shadow.version != name.version) and clock() > plan.at + LINGER_SECONDS:
+                positions.drop(connection, reader)
+
+
+def forget_workers(store: Store, clock: Clock) -> None:
+    """Delete the reports of workers that are long gone."""
+    with store.write() as connection:
+        workers.forget(connection, clock() - 10 * ALIVE_SECONDS)
+
+
+def _drop(store: Store, directory: Path, name: ShadowName, until: Position) -> None:
+    """Move a shadow on to `until`, and count what it never saw as dropped: so nothing is lost without being said."""
+    with store.write() as connection:
+        row = positions.get(connection, name.reader)
+        if row is None or row.position >= until:
+            return
+        dropped, at = _count(connection, directory, name, row.position, until, row.at)
+        totals = totals_of(connection, name)
+        save_totals(connection, name, replace(totals, dropped=totals.dropped + dropped))
+        positions.advance(connection, name.reader, row.position, until, at)
+    _log.warning("shadow %s was overtaken at the journal's cap: %s requests dropped", name.reader, dropped)
+
+
+def _count(connection: sa.Connection, directory: Path, name: ShadowName, start: Position, until: Position, at: float) -> tuple[int, float]:
+    known, found = Known(), 0
+    reader = Reader(directory, start)
+    try:
+        while reader.position < until:
+            entries = [entry for entry in reader.read(1000) if entry.address.position < until]
+            if not entries:
+                break
+            read = [(entry.address, event) for entry in entries if (event := decode(entry)) is not None]
+            found += len(mirrored(connection, known, name, read))
+            at = max([at, *(event.at for _, event in read)])
+    finally:
+        reader.close()
+    return found, at

@@ -1,0 +1,200 @@
+"""Predict, one descent: validate → assign → predict → append → answer. No lock, no database, no network.
+
+Follow `predict` from top to bottom: that is all that happens to a request.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from time import perf_counter
+from typing import Any, NamedTuple
+
+import msgspec
+
+from core import events
+from core.clock import Clock
+from core.errors import Invalid, JournalError, ModelFailed, Unavailable
+from core.events import Predicted, Unlogged
+from core.ids import Address, check_key, format_prediction_id
+from core.values import Output, Value
+from flows.serving import ArmRoute, Route
+from routing.plan import CONTROL, Plan
+from routing.splitter import Assignment
+
+_log = logging.getLogger("tiltyard.predict")
+
+
+class Ask(NamedTuple):
+    """What a client asks: one row as `features`, or several as `instances` (by name, or lists in the order of the inputs)."""
+
+    unit: str | None
+    features: dict[str, Any] | None
+    instances: list[dict[str, Any] | list[Any]] | None
+    forced: str | None = None
+
+
+class Answer(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """What the client gets. `arm` is the assigned one, `model` what answered."""
+
+    prediction_id: str | None
+    endpoint: str
+    arm: str
+    model: str
+    plan: int
+    predictions: list[Output]
+    fallback: bool = False
+    logged: bool = True
+
+
+class Missed:
+    """Counts predictions that were answered while the journal could not be written, until it can be told."""
+
+    def __init__(self) -> None:
+        self._counts: dict[tuple[str, int, str], int] = {}
+
+    def add(self, endpoint: str, plan: int, arm: str) -> None:
+        """One more."""
+        key = (endpoint, plan, arm)
+        self._counts[key] = self._counts.get(key, 0) + 1
+
+    def tell(self, append: Callable[[bytes], Address], at: float) -> None:
+        """Append what was missed; what cannot be appended now is kept for the next time."""
+        while self._counts:
+            (endpoint, plan, arm), count = self._counts.popitem()
+            try:
+                append(events.encode(Unlogged(at, endpoint, plan, arm, count)))
+            except JournalError:
+                self._counts[endpoint, plan, arm] = count
+                return
+
+    def __bool__(self) -> bool:
+        return bool(self._counts)
+
+
+class Means(NamedTuple):
+    """What `predict` works with. `offload` runs a function in a native thread and waits for it."""
+
+    append: Callable[[bytes], Address]
+    clock: Clock
+    offload: Callable[[Callable[[], list[Output]]], list[Output]]
+    missed: Missed
+
+
+def predict(route: Route, ask: Ask, means: Means) -> Answer:
+    """Answer one request by `route` and log it.
+
+    Raises Invalid on bad input (before assignment, so that errors do not depend on the arm) and Unavailable where control fails.
+    """
+    rows = route.inputs.read(ask.features, ask.instances)
+    assignment, flags = _assign(route, ask)
+    start = perf_counter()
+    arm, outputs = _answer(route, assignment.arm, rows, means)
+    latency = perf_counter() - start
+    if arm.arm != assignment.arm:
+        flags |= events.FALLBACK
+    return _tell(route.plan, ask.unit, assignment, arm, flags, rows, outputs, latency, means)
+
+
+def predict_pinned(route: Route, name: str, ask: Ask, means: Means) -> Answer:
+    """Answer by the version that the client named, which serves the arm `name`: outside any experiment, without a fallback."""
+    arm = route.arms[name]
+    given = arm.inputs.read(ask.features, ask.instances)
+    start = perf_counter()
+    try:
+        outputs = _run(arm, given, means)
+    except ModelFailed as error:
+        raise _failed(arm, error) from error
+    latency = perf_counter() - start
+    rows = [_spread(row, arm, len(route.inputs.names)) for row in given]
+    return _tell(route.plan, ask.unit, Assignment(name, 1.0, False), arm, events.PINNED, rows, outputs, latency, means)
+
+
+def _assign(route: Route, ask: Ask) -> tuple[Assignment, int]:
+    if ask.unit is not None:
+        check_key(ask.unit, "unit")
+    if ask.forced is not None:
+        if ask.forced not in route.arms:
+            raise Invalid(
+                f"X-Tiltyard-Force-Arm: expected one of {', '.join(route.arms)}, got {ask.forced[:60]!r}", field="X-Tiltyard-Force-Arm"
+            )
+        return Assignment(ask.forced, 1.0, False), events.FORCED
+    assignment = route.splitter.assign(ask.unit)
+    return assignment, events.ENROLLED if assignment.enrolled else 0
+
+
+def _answer(route: Route, name: str, rows: list[list[Value]], means: Means) -> tuple[ArmRoute, list[Output]]:
+    arm, control = route.arms[name], route.arms[CONTROL]
+    if arm is not control:
+        try:
+            return arm, _cut_and_run(arm, rows, means)
+        except ModelFailed as error:
+            _log.warning("arm %s of %s failed, control answers: %s", name, route.plan.endpoint, error.message)
+    try:
+        return control, _cut_and_run(control, rows, means)
+    except ModelFailed as error:
+        raise _failed(control, error) from error
+
+
+def _cut_and_run(arm: ArmRoute, rows: list[list[Value]], means: Means) -> list[Output]:
+    if arm.columns is None:
+        return _run(arm, rows, means)
+    return _run(arm, [[row[column] for column in arm.columns] for row in rows], means)
+
+
+def _run(arm: ArmRoute, rows: list[list[Value]], means: Means) -> list[Output]:
+    if arm.slow:
+        return means.offload(lambda: arm.loaded.predict(rows))
+    return arm.loaded.predict(rows)
+
+
+def _failed(arm: ArmRoute, error: ModelFailed) -> Unavailable:
+    return Unavailable(f"{arm.version} of arm {arm.arm} failed: {error.message}", code="model-failed")
+
+
+def _spread(row: list[Value], arm: ArmRoute, width: int) -> list[Value]:
+    if arm.columns is None:
+        return row
+    spread: list[Value] = [None] * width
+    for value, column in zip(row, arm.columns, strict=True):
+        spread[column] = value
+    return spread
+
+
+def _tell(
+    plan: Plan,
+    unit: str | None,
+    assignment: Assignment,
+    arm: ArmRoute,
+    flags: int,
+    rows: list[list[Value]],
+    outputs: list[Output],
+    latency: float,
+    means: Means,
+) -> Answer:
+    at = means.clock()
+    record = Predicted(
+        at, plan.endpoint, plan.plan, unit, assignment.arm, assignment.propensity, arm.version, flags, rows, outputs, latency
+    )
+    prediction_id = _append(record, means)
+    return Answer(
+        prediction_id,
+        plan.endpoint,
+        assignment.arm,
+        arm.version,
+        plan.plan,
+        outputs,
+        fallback=bool(flags & events.FALLBACK),
+        logged=prediction_id is not None,
+    )
+
+
+def _append(record: Predicted, means: Means) -> str | None:
+    try:
+        address = means.append(events.encode(record))
+    except JournalError:
+        means.missed.add(record.endpoint, record.plan, record.arm)
+        return None
+    if means.missed:
+        means.missed.tell(means.append, record.at)
+    return format_prediction_id(address)

@@ -1,0 +1,116 @@
+"""The report of an experiment: facts → snapshot → report. Costs the same at any number of events; never looks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+
+from core.clock import to_rfc3339
+from core.errors import Conflict
+from experiments import report as reports
+from experiments.evidence import NO_EVIDENCE, Evidence
+from experiments.snapshot import ArmCounts, Excluded, Outcomes, Phase, Snapshot
+from experiments.summary import Summary
+from flows import fold, known
+from flows.follow import RECORD
+from flows.trials import Trial, trial_of
+from store import experiments, facts, positions
+from store.engine import Store
+from store.plans import PlanRow
+
+_EVIDENCE = msgspec.json.Decoder(Evidence)
+
+
+def report(store: Store, experiment: str) -> dict[str, Any]:
+    """The JSON of an experiment's report; raises NotFound, or Conflict where it has not begun."""
+    with store.read() as connection:
+        row = experiments.get(connection, experiment)
+        if row.started is None:
+            raise Conflict(f"experiment {experiment!r} is a draft: start it first", code="experiment-draft")
+        trial = trial_of(connection, row)
+        read = positions.get(connection, RECORD)
+        at = max(row.started, read.at if read is not None else 0.0)
+        found = reports.report(experiment, row.endpoint, trial.design, snapshot(connection, trial, at), evidence_of(row.evidence))
+    return {
+        **found,
+        "state": row.state,
+        "started": to_rfc3339(row.started),
+        "stopped": to_rfc3339(row.stopped) if row.stopped is not None else None,
+        "stopped_because": row.because,
+    }
+
+
+def evidence_of(body: bytes | None) -> Evidence:
+    """The evidence that the last look stored."""
+    return NO_EVIDENCE if body is None else _EVIDENCE.decode(body)
+
+
+def snapshot(connection: sa.Connection, trial: Trial, at: float) -> Snapshot:
+    """The facts of an experiment at journal time `at`."""
+    counts = facts.arm_counts_of(connection, trial.name)
+    tallies = facts.tallies_of(connection, trial.name)
+    summaries = facts.summaries_of(connection, trial.name)
+    return Snapshot(
+        started=trial.started,
+        at=at,
+        phases=[_phase(trial, head, end, counts, summaries) for head, end in _phases(trial, at)],
+        outcomes=Outcomes(
+            counted=tallies.get(fold.COUNTED, 0),
+            outside_window=tallies.get(fold.OUTSIDE_WINDOW, 0),
+            unanalysed=tallies.get(fold.UNANALYSED, 0),
+            quarantined=tallies.get(fold.QUARANTINED, 0),
+            duplicates=tallies.get(fold.DUPLICATES, 0),
+        ),
+        excluded=Excluded(
+            immature=sum(row["units"] - row["matured"] - row["cut"] - row["two_arms"] for row in counts),
+            cut=sum(row["cut"] for row in counts),
+            two_arms=sum(row["two_arms"] for row in counts),
+            forced=tallies.get(fold.FORCED_ROWS, 0),
+            unlogged=tallies.get(fold.UNLOGGED_ROWS, 0),
+        ),
+    )
+
+
+def _phases(trial: Trial, at: float) -> list[tuple[PlanRow, float | None]]:
+    """The phases in which the experiment ran until `at`, each with its end (None: still on)."""
+    ends = [*(row.at for row in trial.phases[1:]), None]
+    over = trial.stopped
+    found = []
+    for head, end in zip(trial.phases, ends, strict=True):
+        began, ended = max(head.at, trial.started), end if over is None else min(over, end or over)
+        if began <= at and (end is None or end > trial.started) and (over is None or began < over):
+            found.append((head, ended))
+    return found
+
+
+def _phase(
+    trial: Trial,
+    head: PlanRow,
+    end: float | None,
+    counts: Sequence[Mapping[str, Any]],
+    summaries: Mapping[tuple[int, str, str], tuple[int, float, float]],
+) -> Phase:
+    plan = known.decode_plan(head.body)
+    mine = {row["arm"]: row for row in counts if row["phase"] == head.phase}
+    return Phase(
+        number=head.phase,
+        weights={name: plan.share(name) for name in plan.arms},
+        start=max(head.at, trial.started),
+        end=end,
+        arms={
+            name: ArmCounts(
+                entered=row["units"],
+                matured=row["matured"],
+                predictions=row["predictions"],
+                metrics={
+                    metric: Summary(*summaries[head.phase, name, metric])
+                    for metric in trial.metrics
+                    if (head.phase, name, metric) in summaries
+                },
+            )
+            for name, row in mine.items()
+        },
+    )

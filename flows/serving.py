@@ -1,0 +1,101 @@
+"""What a worker serves: the route of each endpoint, made from a plan and the loaded versions, swapped by one assignment."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+from core.errors import NotFound, Unavailable
+from core.ids import VersionId, parse_version
+from models.inputs import Inputs
+from models.package import Loaded
+from models.signature import Signature
+from routing.plan import Plan
+from routing.splitter import Splitter
+
+
+class ArmRoute(NamedTuple):
+    """One arm, ready to answer: its model, how its rows are cut from the endpoint's inputs (None: as they are), its own inputs."""
+
+    arm: str
+    version: str
+    loaded: Loaded
+    columns: tuple[int, ...] | None
+    inputs: Inputs
+    slow: bool
+
+
+class Route(NamedTuple):
+    """One endpoint by one plan. Immutable: a request that holds it finishes on it."""
+
+    plan: Plan
+    splitter: Splitter
+    inputs: Inputs
+    arms: Mapping[str, ArmRoute]
+
+
+SLOW_SECONDS = 0.002
+"""A model that takes longer for one row runs in a native thread, so that it does not hold up the other requests."""
+
+
+def inputs_of(plan: Plan, signature_of: Callable[[str], Signature]) -> Inputs:
+    """What the endpoint accepts: all that an arm needs, and what only a shadow needs where it comes. The order of every logged row."""
+    return Inputs.union(
+        [signature_of(version) for version in _ordered(plan)], [signature_of(each.version) for each in plan.shadows.values()]
+    )
+
+
+def make_route(plan: Plan, get: Callable[[VersionId], Loaded], signature_of: Callable[[str], Signature]) -> Route:
+    """The route of a plan whose arms' versions are all loaded."""
+    inputs = inputs_of(plan, signature_of)
+    arms = {name: _arm_route(name, arm.version, get(parse_version(arm.version)), inputs) for name, arm in plan.arms.items()}
+    return Route(plan, Splitter(plan), inputs, arms)
+
+
+def _arm_route(name: str, version: str, loaded: Loaded, inputs: Inputs) -> ArmRoute:
+    signature = loaded.card.signature
+    return ArmRoute(name, version, loaded, inputs.columns(signature), Inputs.union([signature]), loaded.seconds_per_row > SLOW_SECONDS)
+
+
+def _ordered(plan: Plan) -> list[str]:
+    return [plan.arms[name].version for name in sorted(plan.arms, key=lambda name: (name != "control", name))]
+
+
+class Routes:
+    """The routes of a worker. Readers take `by_endpoint` once per request; a swap replaces the whole mapping."""
+
+    def __init__(self) -> None:
+        self.by_endpoint: Mapping[str, Route] = {}
+        self._refused: frozenset[str] = frozenset()
+        self.polled = False
+
+    def adopt(self, route: Route) -> None:
+        """Serve `route` from the next request on."""
+        self.by_endpoint = {**self.by_endpoint, route.plan.endpoint: route}
+        self._refused -= {route.plan.endpoint}
+
+    def refuse(self, endpoint: str) -> None:
+        """The endpoint exists, but its plan cannot be served here: what was served before goes on."""
+        self._refused |= {endpoint}
+
+    @property
+    def ready(self) -> bool:
+        """Whether every endpoint that exists is served."""
+        return self.polled and not self._refused - set(self.by_endpoint)
+
+    def of(self, endpoint: str) -> Route:
+        """The endpoint's route; raises NotFound."""
+        route = self.by_endpoint.get(endpoint)
+        if route is None:
+            if endpoint in self._refused or not self.polled:
+                raise Unavailable(f"endpoint {endpoint!r} has no plan that can be served", code="not-ready")
+            raise NotFound(f"no endpoint {endpoint[:100]!r}", field="endpoint", code="endpoint-not-found")
+        return route
+
+    def pinned(self, version: str) -> tuple[Route, str] | None:
+        """A route and arm that serve `version`; None where no current plan names it."""
+        for route in self.by_endpoint.values():
+            for name, arm in route.arms.items():
+                if arm.version == version:
+                    return route, name
+        return None

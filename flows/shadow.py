@@ -1,0 +1,143 @@
+"""Shadow: follow the journal, ask a shadow version what it would have answered, compare. Users never wait for it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from time import perf_counter
+from typing import NamedTuple
+
+import msgspec
+import sqlalchemy as sa
+
+from core.errors import ModelFailed
+from core.events import PINNED, Event, Predicted
+from core.ids import Address, format_prediction_id
+from core.values import Output, Value
+from experiments import agreement
+from experiments.agreement import Pair, Totals
+from flows.follow import Effect, decode
+from flows.known import Known
+from flows.serving import inputs_of
+from journal.reader import Entry
+from models.package import Loaded
+from routing.plan import Plan
+from routing.splitter import mirrors
+from store import facts
+from store.engine import Store
+
+BUDGET_SECONDS = 0.5
+"""A micro-batch is made so small that it should take no longer: progress is stored after each."""
+
+
+class ShadowName(NamedTuple):
+    """Which shadow a reader works for. A version changed under a name is another reader."""
+
+    endpoint: str
+    shadow: str
+    version: str
+
+    @property
+    def reader(self) -> str:
+        """The reader's name."""
+        return f"shadow:{self.endpoint}/{self.shadow}/{self.version}"
+
+
+def parse_reader(reader: str) -> ShadowName | None:
+    """The shadow that a reader of that name works for; None where it is another kind of reader."""
+    kind, _, rest = reader.partition(":")
+    return ShadowName(*rest.split("/")) if kind == "shadow" else None
+
+
+class ShadowRunner:
+    """Answers mirrored requests by one loaded version and keeps the totals."""
+
+    def __init__(self, store: Store, name: ShadowName, loaded: Loaded, most: int) -> None:
+        self._store = store
+        self._name = name
+        self._loaded = loaded
+        self._most = most
+        self._known = Known()
+        self.limit = 1
+
+    def work(self, entries: Sequence[Entry], at: float) -> Effect:
+        """Answer the entries that are mirrored here; the effect adds them to the totals."""
+        read = [(entry.address, event) for entry in entries if (event := decode(entry)) is not None]
+        with self._store.read() as connection:
+            mine = mirrored(connection, self._known, self._name, read)
+            cuts = {plan: self._columns(connection, plan) for plan in {event.plan for event in mine}}
+        start = perf_counter()
+        pairs = self._answer([(event, [_cut(row, cuts[event.plan]) for row in event.rows]) for event in mine])
+        self._pace(len(mine), perf_counter() - start)
+
+        def effect(connection: sa.Connection) -> float:
+            save_totals(connection, self._name, agreement.add(totals_of(connection, self._name), pairs))
+            return max([at, *(event.at for _, event in read)])
+
+        return effect
+
+    def _columns(self, connection: sa.Connection, number: int) -> tuple[int, ...] | None:
+        plan = self._known.plan(connection, self._name.endpoint, number)
+        inputs = inputs_of(plan, lambda version: self._known.card(connection, version).signature)
+        return inputs.columns(self._loaded.card.signature)
+
+    def _answer(self, asked: Sequence[tuple[Predicted, list[list[Value]]]]) -> list[Pair]:
+        """One call for all rows; where it fails, one call a request, so that one bad row costs only its own request."""
+        if len(asked) > 1:
+            start = perf_counter()
+            try:
+                outputs = self._loaded.predict([row for _, rows in asked for row in rows])
+            except ModelFailed:
+                return [pair for one in asked for pair in self._answer([one])]
+            share = (perf_counter() - start) / len(asked)
+            found = iter(outputs)
+            return [_pair(event, [next(found) for _ in rows], share) for event, rows in asked]
+        return [self._answer_one(event, rows) for event, rows in asked]
+
+    def _answer_one(self, event: Predicted, rows: list[list[Value]]) -> Pair:
+        start = perf_counter()
+        try:
+            return _pair(event, self._loaded.predict(rows), perf_counter() - start)
+        except ModelFailed as error:
+            return Pair(event.outputs, None, event.latency, perf_counter() - start, error.message)
+
+    def _pace(self, requests: int, seconds: float) -> None:
+        if requests:
+            affordable = int(BUDGET_SECONDS * requests / max(seconds, 1e-9))
+            self.limit = max(1, min(self._most, affordable, 2 * self.limit))
+        else:
+            self.limit = min(self._most, 2 * self.limit)
+
+
+def mirrored(connection: sa.Connection, known: Known, name: ShadowName, read: Sequence[tuple[Address, Event]]) -> list[Predicted]:
+    """The predictions among the events read that this shadow sees."""
+    found = []
+    for address, event in read:
+        if isinstance(event, Predicted) and event.endpoint == name.endpoint and not event.flags & PINNED:
+            plan = known.plan(connection, event.endpoint, event.plan)
+            if _sees(plan, name, format_prediction_id(address)):
+                found.append(event)
+    return found
+
+
+def totals_of(connection: sa.Connection, name: ShadowName) -> Totals:
+    """What the shadow has done so far."""
+    body = facts.shadow_totals_of(connection, name.endpoint).get((name.shadow, name.version))
+    return msgspec.convert(body, Totals) if body is not None else Totals()
+
+
+def save_totals(connection: sa.Connection, name: ShadowName, totals: Totals) -> None:
+    """Replace the shadow's totals."""
+    facts.save_shadow_totals(connection, *name, msgspec.to_builtins(totals))
+
+
+def _sees(plan: Plan, name: ShadowName, prediction_id: str) -> bool:
+    shadow = plan.shadows.get(name.shadow)
+    return shadow is not None and shadow.version == name.version and mirrors(name.endpoint, name.shadow, shadow, prediction_id)
+
+
+def _cut(row: list[Value], columns: tuple[int, ...] | None) -> list[Value]:
+    return row if columns is None else [row[column] for column in columns]
+
+
+def _pair(event: Predicted, outputs: Sequence[Output], seconds: float) -> Pair:
+    return Pair(event.outputs, outputs, event.latency, seconds)

@@ -1,0 +1,103 @@
+"""The plan: the immutable, numbered routing state of an endpoint."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+from core.clock import to_rfc3339
+from core.errors import Invalid
+from core.ids import check_name
+
+CONTROL = "control"
+"""The arm that always exists: the old model, and the fallback."""
+
+
+class Arm(msgspec.Struct, frozen=True):
+    """A named slot with a concrete version (`credit@3`) and a weight ≥ 0."""
+
+    version: str
+    weight: float
+
+
+class Shadow(msgspec.Struct, frozen=True):
+    """A version that sees a `sample` share (0, 1] of the requests; nobody sees its answers."""
+
+    version: str
+    sample: float = 1.0
+
+
+class AliasMove(msgspec.Struct, frozen=True):
+    """What a promote did to an alias, so that a rollback can undo it."""
+
+    model: str
+    alias: str
+    was: int
+    now: int
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """One routing state. `phase` rises only when assignment changes; `at` is in seconds since the epoch.
+
+    `moved` holds the alias moves that this state came with: rolling back from it undoes them.
+    """
+
+    endpoint: str
+    plan: int
+    phase: int
+    parent: int | None
+    mode: Literal["split", "paused"] = "split"
+    enrolment: float = 1.0
+    salt: str
+    experiment: str | None = None
+    arms: dict[str, Arm]
+    shadows: dict[str, Shadow] = {}
+    by: str
+    at: float
+    reason: str
+    moved: tuple[AliasMove, ...] = ()
+
+    @property
+    def versions(self) -> set[str]:
+        """Every version that a worker needs for this plan's arms (shadows are served elsewhere)."""
+        return {arm.version for arm in self.arms.values()}
+
+    def share(self, arm: str) -> float:
+        """The arm's share of the enrolled units, in [0, 1]."""
+        return self.arms[arm].weight / sum(each.weight for each in self.arms.values())
+
+
+def public(plan: Plan) -> dict[str, Any]:
+    """The plan as the API shows it."""
+    shown: dict[str, Any] = msgspec.to_builtins(plan)
+    shown["at"] = to_rfc3339(plan.at)
+    del shown["moved"]
+    return shown
+
+
+def check(plan: Plan) -> Plan:
+    """`plan` where it is one that can be served; else Invalid naming the field."""
+    if CONTROL not in plan.arms:
+        raise Invalid(f"arms: an arm named {CONTROL!r} must exist: it is the fallback, got {sorted(plan.arms)}", field="arms")
+    for name, arm in plan.arms.items():
+        check_name(name, f"arms.{name}")
+        check_weight(name, arm.weight)
+    if sum(arm.weight for arm in plan.arms.values()) <= 0:
+        raise Invalid("weights: at least one must be above 0", field="weights")
+    for name, shadow in plan.shadows.items():
+        check_name(name, f"shadows.{name}")
+        if not 0 < shadow.sample <= 1:
+            raise Invalid(
+                f"shadows.{name}.sample: expected a share above 0 and at most 1, got {shadow.sample:g}", field=f"shadows.{name}.sample"
+            )
+    if not 0 <= plan.enrolment <= 1:
+        raise Invalid(f"enrolment: expected a share from 0 to 1, got {plan.enrolment:g}", field="enrolment")
+    return plan
+
+
+def check_weight(arm: str, weight: float) -> float:
+    """`weight` where it is finite, ≥ 0 and not beyond what divides exactly; else Invalid."""
+    if not 0 <= weight <= 1e12:
+        raise Invalid(f"weights.{arm}: expected a number from 0 to 1e12, got {weight:g}", field=f"weights.{arm}")
+    return weight

@@ -1,0 +1,36 @@
+"""Schema migrations with Alembic. Only the creation of a home and `serve` migrate; others refuse a schema they do not know."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+
+from store import dialect
+
+_SCRIPTS = Path(__file__).parent / "migrations"
+
+
+def upgrade(url: str) -> None:
+    """Bring the schema at `url` to the newest revision; nothing happens where it is there already."""
+    found, expected = revisions(url)
+    if found != expected:
+        command.upgrade(_config(url), "head")
+
+
+def revisions(url: str) -> tuple[str | None, str | None]:
+    """The schema's revision in the database (None: empty), and the newest that this Tiltyard knows."""
+    engine = dialect.connect(url)
+    with engine.connect() as connection:
+        found = MigrationContext.configure(connection).get_current_revision()
+    return found, ScriptDirectory.from_config(_config(url)).get_current_head()
+
+
+def _config(url: str) -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(_SCRIPTS))
+    config.attributes["url"] = url
+    return config

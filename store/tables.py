@@ -1,0 +1,220 @@
+"""The tables. What floor 2 packages own (plans, cards, designs, evidence) is kept as their JSON; columns are what queries need."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from sqlalchemy import JSON, Boolean, Column, Float, ForeignKeyConstraint, Index, Integer, LargeBinary, String, Table, Text
+
+metadata = sa.MetaData()
+
+models = Table(
+    "models",
+    metadata,
+    Column("model", String(100), primary_key=True),
+    Column("at", Float, nullable=False),
+)
+
+versions = Table(
+    "versions",
+    metadata,
+    Column("model", String(100), primary_key=True),
+    Column("version", Integer, primary_key=True),
+    Column("at", Float, nullable=False),
+    Column("by", String(100), nullable=False),
+    Column("card", LargeBinary, nullable=False),
+    ForeignKeyConstraint(["model"], ["models.model"]),
+)
+
+aliases = Table(
+    "aliases",
+    metadata,
+    Column("model", String(100), primary_key=True),
+    Column("alias", String(100), primary_key=True),
+    Column("version", Integer, nullable=False),
+    Column("at", Float, nullable=False),
+    Column("by", String(100), nullable=False),
+    ForeignKeyConstraint(["model", "version"], ["versions.model", "versions.version"]),
+)
+
+endpoints = Table(
+    "endpoints",
+    metadata,
+    Column("endpoint", String(100), primary_key=True),
+    Column("plan", Integer, nullable=False),
+    Column("at", Float, nullable=False),
+)
+
+plans = Table(
+    "plans",
+    metadata,
+    Column("endpoint", String(100), primary_key=True),
+    Column("plan", Integer, primary_key=True),
+    Column("phase", Integer, nullable=False),
+    Column("at", Float, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    ForeignKeyConstraint(["endpoint"], ["endpoints.endpoint"]),
+)
+
+experiments = Table(
+    "experiments",
+    metadata,
+    Column("experiment", String(100), primary_key=True),
+    Column("endpoint", String(100), nullable=False),
+    Column("state", String(10), nullable=False),
+    Column("at", Float, nullable=False),
+    Column("started", Float),
+    Column("stopped", Float),
+    Column("because", Text),
+    Column("design", LargeBinary, nullable=False),
+    Column("evidence", LargeBinary),
+    Column("next_look", Float),
+    ForeignKeyConstraint(["endpoint"], ["endpoints.endpoint"]),
+)
+
+units = Table(
+    "units",
+    metadata,
+    Column("experiment", String(100), primary_key=True),
+    Column("unit", String, primary_key=True),
+    Column("arm", String(100), nullable=False),
+    Column("phase", Integer, nullable=False),
+    Column("entry", Float, nullable=False),
+    Column("propensity", Float, nullable=False),
+    Column("state", String(10), nullable=False),
+    sqlite_with_rowid=False,
+)
+Index("units_open", units.c.experiment, units.c.entry, sqlite_where=units.c.state == "open")
+
+unit_totals = Table(
+    "unit_totals",
+    metadata,
+    Column("experiment", String(100), primary_key=True),
+    Column("unit", String, primary_key=True),
+    Column("metric", String(100), primary_key=True),
+    Column("total", Float, nullable=False),
+    Column("events", Integer, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+summaries = Table(
+    "summaries",
+    metadata,
+    Column("experiment", String(100), primary_key=True),
+    Column("phase", Integer, primary_key=True),
+    Column("arm", String(100), primary_key=True),
+    Column("metric", String(100), primary_key=True),
+    Column("n", Integer, nullable=False),
+    Column("mean", Float, nullable=False),
+    Column("m2", Float, nullable=False),
+)
+
+arm_counts = Table(
+    "arm_counts",
+    metadata,
+    Column("experiment", String(100), primary_key=True),
+    Column("phase", Integer, primary_key=True),
+    Column("arm", String(100), primary_key=True),
+    Column("units", Integer, nullable=False),
+    Column("predictions", Integer, nullable=False),
+    Column("matured", Integer, nullable=False),
+    Column("cut", Integer, nullable=False),
+    Column("two_arms", Integer, nullable=False),
+)
+
+tallies = Table(
+    "tallies",
+    metadata,
+    Column("experiment", String(100), primary_key=True),
+    Column("name", String(30), primary_key=True),
+    Column("number", Integer, nullable=False),
+)
+
+outcome_ids = Table(
+    "outcome_ids",
+    metadata,
+    Column("endpoint", String(100), primary_key=True),
+    Column("metric", String(100), primary_key=True),
+    Column("id", String, primary_key=True),
+    sqlite_with_rowid=False,
+)
+
+waiting = Table(
+    "waiting",
+    metadata,
+    Column("segment", Integer, primary_key=True),
+    Column("offset", Integer, primary_key=True),
+    Column("experiment", String(100), nullable=False),
+    Column("unit", String, nullable=False),
+    Column("metric", String(100), nullable=False),
+    Column("value", Float, nullable=False),
+    Column("timestamp", Float, nullable=False),
+    Column("at", Float, nullable=False),
+)
+Index("waiting_unit", waiting.c.experiment, waiting.c.unit)
+
+shadow_totals = Table(
+    "shadow_totals",
+    metadata,
+    Column("endpoint", String(100), primary_key=True),
+    Column("shadow", String(100), primary_key=True),
+    Column("version", String(120), primary_key=True),
+    Column("totals", JSON, nullable=False),
+)
+
+mirrored = Table(
+    "mirrored",
+    metadata,
+    Column("endpoint", String(100), primary_key=True),
+    Column("shadow", String(100), primary_key=True),
+    Column("version", String(120), primary_key=True),
+    Column("number", Integer, nullable=False),
+)
+
+positions = Table(
+    "positions",
+    metadata,
+    Column("reader", String(300), primary_key=True),
+    Column("segment", Integer, nullable=False),
+    Column("offset", Integer, nullable=False),
+    Column("crashes", Integer, nullable=False),
+    Column("at", Float, nullable=False),
+)
+
+set_aside = Table(
+    "set_aside",
+    metadata,
+    Column("reader", String(300), primary_key=True),
+    Column("segment", Integer, primary_key=True),
+    Column("offset", Integer, primary_key=True),
+    Column("reason", Text, nullable=False),
+    Column("at", Float, nullable=False),
+)
+
+workers = Table(
+    "workers",
+    metadata,
+    Column("worker", String(100), primary_key=True),
+    Column("seen", Float, nullable=False),
+    Column("report", JSON, nullable=False),
+)
+
+tokens = Table(
+    "tokens",
+    metadata,
+    Column("token", String(100), primary_key=True),
+    Column("digest", String(64), nullable=False, unique=True),
+    Column("scope", String(10), nullable=False),
+    Column("at", Float, nullable=False),
+    Column("revoked", Boolean, nullable=False),
+)
+
+audit = Table(
+    "audit",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("at", Float, nullable=False),
+    Column("actor", String(200), nullable=False),
+    Column("action", String(50), nullable=False),
+    Column("subject", String(300), nullable=False),
+    Column("detail", JSON, nullable=False),
+)
