@@ -9,17 +9,21 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
+import sqlalchemy as sa
+
 from core.clock import Clock
 from core.errors import TiltyardError
 from core.ids import VersionId, parse_version
 from flows import known
 from flows.known import Known
+from flows.outcome import LABEL
 from flows.serving import Routes, make_route
+from flows.trials import decode_design
 from models import package
 from models.package import Loaded
 from models.pool import Pool
 from routing.plan import Plan
-from store import plans, registry, workers
+from store import experiments, plans, registry, workers
 from store.blobs import Blobs
 from store.engine import Store
 
@@ -41,6 +45,11 @@ def loader(store: Store, blobs: Blobs) -> Callable[[VersionId], Loaded]:
     return load
 
 
+def declared_metrics(connection: sa.Connection) -> frozenset[str]:
+    """The label, and every metric that an experiment names."""
+    return frozenset({LABEL, *(metric.name for row in experiments.list_all(connection) for metric in decode_design(row.design).metrics)})
+
+
 class Adopter:
     """Keeps one worker's routes at the current plans, and reports what it serves."""
 
@@ -60,7 +69,10 @@ class Adopter:
         """Adopt what is new; report where something changed or a heartbeat is due."""
         with self._store.read() as connection:
             numbers = plans.current_numbers(connection)
-        changed = [endpoint for endpoint, number in numbers.items() if self._seen.get(endpoint) != number]
+            changed = [endpoint for endpoint, number in numbers.items() if self._seen.get(endpoint) != number]
+            if changed:
+                # Starting an experiment makes a plan, so this is when a metric can be new.
+                self._routes.metrics = declared_metrics(connection)
         for endpoint in changed:
             self._adopt(endpoint, numbers[endpoint])
         self._routes.polled = True
@@ -68,11 +80,6 @@ class Adopter:
         if changed or now - self._reported >= HEARTBEAT_SECONDS:
             self._pool.retain(self._wanted())
             self._report(now)
-
-    def leave(self) -> None:
-        """This worker stops: it no longer counts."""
-        with self._store.write() as connection:
-            workers.leave(connection, self._worker)
 
     def _adopt(self, endpoint: str, number: int) -> None:
         self._seen[endpoint] = number

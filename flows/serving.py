@@ -67,6 +67,8 @@ class Routes:
     def __init__(self) -> None:
         self.by_endpoint: Mapping[str, Route] = {}
         self._refused: frozenset[str] = frozenset()
+        self.metrics: frozenset[str] = frozenset()
+        """The metric names that experiments have declared: only these may become labels."""
         self.polled = False
 
     def adopt(self, route: Route) -> None:

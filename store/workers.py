@@ -24,8 +24,3 @@ def alive(connection: sa.Connection, since: float) -> dict[str, tuple[float, dic
 def forget(connection: sa.Connection, before: float) -> None:
     """Delete the reports of workers not seen since `before`."""
     connection.execute(sa.delete(workers).where(workers.c.seen < before))
-
-
-def leave(connection: sa.Connection, worker: str) -> None:
-    """A worker has stopped."""
-    connection.execute(sa.delete(workers).where(workers.c.worker == worker))

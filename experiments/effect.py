@@ -1,0 +1,58 @@
+"""The smallest difference that matters, per metric, in its own units: it sets the clock of the test and guardrails' margins."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+from core.errors import Refused
+from experiments.design import Design, Metric
+from experiments.evidence import Frozen
+from experiments.means import NEAR_ZERO
+from experiments.snapshot import CONTROL, Snapshot
+
+FEWEST_HARM = 20
+"""Matured units per arm before harm is decided; the blinded variance is frozen at the first look that has them."""
+
+
+def freeze(design: Design, snapshot: Snapshot, metric: str, look: int) -> Frozen | None:
+    """The metric's blinded mean and variance, once control and a treatment have 20 matured units and the values vary.
+
+    A relative MDE also waits until the mean is more than 3 standard errors from 0: a share of less would be noise.
+    """
+    units = {arm: sum(summary.n for summary in snapshot.summaries(arm, metric)) for arm in snapshot.arms}
+    if units[CONTROL] < FEWEST_HARM or max((units[arm] for arm in snapshot.treatments), default=0) < FEWEST_HARM:
+        return None
+    pooled = snapshot.pooled(metric)
+    try:
+        variance = pooled.variance
+    except Refused:
+        return None
+    if variance == 0.0 or (design.relative and abs(pooled.mean) <= NEAR_ZERO * math.sqrt(variance / pooled.n)):
+        return None
+    return Frozen(pooled.n, pooled.mean, variance, snapshot.at, look)
+
+
+def effect(design: Design, metric: Metric, frozen: Mapping[str, Frozen]) -> float | None:
+    """The difference that matters on this metric, above 0; None until what it needs is frozen.
+
+    Success: the MDE. Guardrails: the margin, and without one, like info metrics, the MDE carried over: with a relative
+    design the same share of the metric's own mean, else as many of its standard deviations as the MDE is of the first
+    success metric's, since the MDE's own units would mean nothing here.
+    """
+    own = frozen.get(metric.name)
+    if own is None:
+        return None
+    if design.relative:
+        return (metric.margin or design.mde) * abs(own.mean) or None
+    if metric.margin is not None:
+        return metric.margin
+    if metric.role == "success":
+        return design.mde
+    first = frozen.get(design.success[0].name)
+    return None if first is None else design.mde * math.sqrt(own.variance) / math.sqrt(first.variance) or None
+
+
+def floor(metric: Metric, effect: float) -> float:
+    """The improvement that the tests compare with: below it is harm, above it is success (or, for a guardrail, no harm)."""
+    return -effect if metric.role == "guardrail" else 0.0

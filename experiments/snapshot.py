@@ -1,0 +1,85 @@
+"""What an analysis reads: the counts and summaries of an experiment at one moment of journal time."""
+
+from __future__ import annotations
+
+import msgspec
+
+from experiments.summary import EMPTY, Summary, merge_all
+
+CONTROL = "control"
+"""The arm that every other is compared with."""
+
+
+class ArmCounts(msgspec.Struct, frozen=True):
+    """One arm in one phase.
+
+    `entered` counts the units whose entry was here, `matured` those that are analysed, `predictions` their requests;
+    `metrics` summarises the matured units' values by metric.
+    """
+
+    entered: int = 0
+    matured: int = 0
+    predictions: int = 0
+    metrics: dict[str, Summary] = {}
+
+
+class Phase(msgspec.Struct, frozen=True):
+    """A stretch of unchanged assignment; `weights` as in the plan, `start` and `end` in seconds (None: still on)."""
+
+    number: int
+    weights: dict[str, float]
+    start: float
+    end: float | None
+    arms: dict[str, ArmCounts]
+
+
+class Outcomes(msgspec.Struct, frozen=True):
+    """Where all outcomes stored for the experiment went; the figures add up to their number."""
+
+    counted: int = 0
+    outside_window: int = 0
+    unanalysed: int = 0
+    quarantined: int = 0
+    duplicates: int = 0
+
+
+class Excluded(msgspec.Struct, frozen=True):
+    """Units not analysed (`immature`, `cut`, `two_arms`) and predictions not analysed (`forced`, `unlogged`)."""
+
+    immature: int = 0
+    cut: int = 0
+    two_arms: int = 0
+    forced: int = 0
+    unlogged: int = 0
+
+
+class Snapshot(msgspec.Struct, frozen=True):
+    """The state of an experiment at `at`, started at `started` (seconds of journal time)."""
+
+    started: float
+    at: float
+    phases: list[Phase]
+    outcomes: Outcomes = Outcomes()
+    excluded: Excluded = Excluded()
+
+    @property
+    def arms(self) -> list[str]:
+        """Every arm of any phase, control first, the others in order of appearance."""
+        seen = {arm: None for phase in self.phases for arm in (*phase.weights, *phase.arms)}
+        return [CONTROL, *(arm for arm in seen if arm != CONTROL)]
+
+    @property
+    def treatments(self) -> list[str]:
+        return self.arms[1:]
+
+    def counts(self, arm: str) -> list[ArmCounts]:
+        """One per phase; zeros where the arm is not in it."""
+        return [phase.arms.get(arm, ArmCounts()) for phase in self.phases]
+
+    def summaries(self, arm: str, metric: str) -> list[Summary]:
+        """One per phase; EMPTY where nothing matured."""
+        return [counts.metrics.get(metric, EMPTY) for counts in self.counts(arm)]
+
+    def pooled(self, metric: str) -> Summary:
+        """All arms and phases together: blinded, it says nothing about a difference."""
+        return merge_all(summary for arm in self.arms for summary in self.summaries(arm, metric))

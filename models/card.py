@@ -1,0 +1,43 @@
+"""The card of a version: all that is known of it, stored beside its blobs."""
+
+from __future__ import annotations
+
+import msgspec
+
+from models.artefact import Format
+from models.compile import Compiled
+from models.estimator import Layout
+from models.profile import Profile
+from models.signature import Signature, Task
+
+
+class Card(msgspec.Struct, frozen=True, kw_only=True):
+    """What is served and how it came to be.
+
+    `blobs` maps a role (`artefact`, `golden`) to the SHA-256 of its content. `layout` is what an estimator served natively
+    is handed, None for ONNX. `compiled`: None where the model came as ONNX. `tolerance` is the largest difference allowed
+    to golden rows. `seconds_per_row` was measured where the model was registered.
+    """
+
+    signature: Signature
+    format: Format
+    layout: Layout | None
+    blobs: dict[str, str]
+    compiled: Compiled | None
+    profile: Profile | None
+    tolerance: float
+    versions: dict[str, str]
+    source: str
+    source_digest: str
+    seconds_per_row: float
+    notes: tuple[str, ...] = ()
+
+    @property
+    def task(self) -> Task:
+        """Classification or regression."""
+        return self.signature.task
+
+    @property
+    def runtime(self) -> str:
+        """`onnx` or `sklearn`."""
+        return "onnx" if self.format == "onnx" else "sklearn"

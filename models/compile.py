@@ -1,0 +1,108 @@
+"""From a scikit-learn estimator to an ONNX graph that gives the same answers, or the reason why there is none.
+
+float64 comes first: where it converts it is equal to about 1e-15. Only what has no float64 form is tried in float32. A form
+counts when the labels agree on every row of the sample and the numbers agree within its tolerance.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal, NamedTuple, TypeAlias
+
+import msgspec
+
+from core.errors import ModelFailed
+from core.values import Output, Row
+from models import golden
+from models.estimator import Layout
+from models.onnx_runtime import OnnxRuntime
+from models.parity import CLOSE, SAME, largest
+from models.runtime import whole
+from models.signature import Signature
+
+Form: TypeAlias = Literal["onnx-f64", "onnx-f32", "native"]
+Width: TypeAlias = Literal[64, 32]
+
+TOLERANCES: dict[Form, float] = {"onnx-f64": SAME, "onnx-f32": CLOSE, "native": SAME}
+
+ATTEMPTS: tuple[tuple[Width, Form], ...] = ((64, "onnx-f64"), (32, "onnx-f32"), (64, "onnx-f32"))
+"""The last one is for graphs that take doubles and compute some step in float32: where scaling comes before a forest, they
+find the right leaf more often than those that take floats."""
+
+
+class Compiled(msgspec.Struct, frozen=True):
+    """The report of compiling: the form that serves, why that one, and how it compares with the original on `rows` rows.
+
+    `max_difference` is None where there were no rows to compare.
+    """
+
+    form: Form
+    reason: str
+    max_difference: float | None
+    rows: int
+
+
+class Graph(NamedTuple):
+    """A compiled model and its report."""
+
+    data: bytes
+    report: Compiled
+
+
+def compile_estimator(estimator: Any, signature: Signature, layout: Layout, rows: Sequence[Row], expected: Sequence[Output]) -> Graph | str:
+    """The first graph that answers `rows` as `expected`, else a sentence that says why each failed."""
+    failures: list[str] = []
+    for width, form in ATTEMPTS:
+        try:
+            data = _convert(estimator, signature, layout, width)
+            runtime = OnnxRuntime(data, signature)
+            golden.check(runtime, golden.choose(rows, expected), TOLERANCES[form])  # row by row, as it will serve
+            apart = largest(expected, whole(runtime, rows))
+            if apart > _allowed(form, expected):
+                raise ModelFailed(f"differs from the original by {apart:.3g}")
+        except Exception as error:  # a converter that lacks a case raises anything
+            failures.append(" ".join(f"in float{width}: {error}".split())[:200])
+        else:
+            reason = "; ".join([*failures, f"in float{width}: equal to the original on the whole sample"])
+            return Graph(data, Compiled(form, reason, apart, len(rows)))
+    return "; ".join(dict.fromkeys(failures))
+
+
+def _allowed(form: Form, expected: Sequence[Output]) -> float:
+    """The largest relative difference: float32 may be 1e-4 apart in the model's own units, however large its values are."""
+    values = [abs(output.value) for output in expected if isinstance(output.value, float)]
+    return TOLERANCES[form] / max([1.0, *values]) if form == "onnx-f32" else TOLERANCES[form]
+
+
+def _convert(estimator: Any, signature: Signature, layout: Layout, width: Width) -> bytes:
+    """The graph of `estimator` with inputs of that width, with probabilities as a matrix, or none where it has none."""
+    from skl2onnx import convert_sklearn  # here, because nothing but registering compiles
+
+    from models.graph import only_label
+    from models.trees import converters, declare, shapes
+
+    probabilities = hasattr(estimator, "predict_proba")
+    model = convert_sklearn(
+        estimator,
+        initial_types=_initial_types(signature, layout, width),
+        options={"zipmap": False} if probabilities else None,
+        custom_conversion_functions=converters(),
+        custom_shape_calculators=shapes(),
+    )
+    declare(model)
+    if signature.task == "classification" and not probabilities:
+        only_label(model)
+    data: bytes = model.SerializeToString()
+    return data
+
+
+def _initial_types(signature: Signature, layout: Layout, width: Width) -> list[tuple[str, Any]]:
+    """One matrix where that is what the estimator takes, else one column per feature."""
+    from skl2onnx.common.data_types import DoubleTensorType, FloatTensorType, StringTensorType
+
+    number = DoubleTensorType if width == 64 else FloatTensorType
+    if layout == "matrix":
+        return [("X", number([None, len(signature.features)]))]
+    if layout in {"objects", "texts"}:
+        return [("X", StringTensorType([None, len(signature.features)]))]
+    return [(one.name, (StringTensorType if one.kind == "str" else number)([None, 1])) for one in signature.features]

@@ -1,0 +1,103 @@
+"""A model as it is kept and served: a card and blobs. `build` makes them, `load` makes a model that answers of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from core.errors import ModelFailed, NotFound, Rejected
+from core.values import Output, Row
+from models import golden
+from models.artefact import digest, load_estimator
+from models.card import Card
+from models.golden import Golden
+from models.onnx_runtime import OnnxRuntime
+from models.runtime import Runtime, seconds_per_row
+
+
+class Package(NamedTuple):
+    """A model to be stored: its card, and its blobs by role; the card names each blob's digest."""
+
+    card: Card
+    blobs: dict[str, bytes]
+
+
+class Loaded:
+    """A version that answers. `seconds_per_row`: the median time of a prediction of one row, measured at this load."""
+
+    __slots__ = ("_required", "card", "runtime", "seconds_per_row")
+
+    def __init__(self, card: Card, runtime: Runtime, seconds_per_row: float) -> None:
+        self.card = card
+        self.runtime = runtime
+        self.seconds_per_row = seconds_per_row
+        self._required = tuple(place for place, feature in enumerate(card.signature.features) if not feature.nullable)
+
+    def predict(self, rows: Sequence[Row]) -> list[Output]:
+        """One output per row, in the order of the signature; raises ModelFailed.
+
+        So does a missing value where the sample had none: a forest would answer something, and call it an answer.
+        """
+        for row in rows:
+            if None in row:
+                self._refuse_missing(row)
+        return self.runtime.predict(rows)
+
+    def _refuse_missing(self, row: Row) -> None:
+        for place in self._required:
+            if row[place] is None:
+                raise ModelFailed(f"feature {self.card.signature.features[place].name!r} is missing, and the model never saw it missing")
+
+
+def build(path: Path, *, sample: Path | None, target: str | None, trust_pickle: bool) -> Package:
+    """Audits, compiles where parity holds, profiles and packages the model at `path`, then loads the package once.
+
+    `sample` is a CSV or Parquet file of rows that the model knows, `target` its column of true values. Raises Rejected
+    where the model may not or cannot be served, Invalid or Malformed where the sample will not do.
+    """
+    from models.building import build_package  # here, because workers load what they never build
+
+    return build_package(path, sample=sample, target=target, trust_pickle=trust_pickle)
+
+
+def load(card: Card, read_blob: Callable[[str], bytes]) -> Loaded:
+    """A model ready to serve: digests verified, warm, golden rows checked, its time measured.
+
+    `read_blob` takes a digest. Raises Rejected where a blob is missing or changed or cannot be loaded, ModelFailed where
+    the model does not answer its golden rows as it did when it was registered.
+    """
+    artefact = _read(card, "artefact", read_blob)
+    runtime = _runtime(card, artefact)
+    if "golden" in card.blobs:
+        expected = msgspec.json.decode(_read(card, "golden", read_blob), type=Golden)
+        golden.check(runtime, expected, card.tolerance)
+        row: Row = expected.rows[0]
+    else:
+        row = card.signature.blank()
+    return Loaded(card, runtime, seconds_per_row(runtime, row))
+
+
+def _runtime(card: Card, artefact: bytes) -> Runtime:
+    if card.format == "onnx":
+        return OnnxRuntime(artefact, card.signature)
+    from models.sklearn_runtime import SklearnRuntime  # here, because most workers never need scikit-learn
+
+    if card.layout is None:
+        raise Rejected("the card of a native model names no layout")
+    return SklearnRuntime(load_estimator(artefact, card.format), card.signature, card.layout)
+
+
+def _read(card: Card, role: str, read_blob: Callable[[str], bytes]) -> bytes:
+    expected = card.blobs.get(role)
+    if expected is None:
+        raise Rejected(f"the card names no blob for its {role}")
+    try:
+        data = read_blob(expected)
+    except (OSError, KeyError, NotFound) as error:
+        raise Rejected(f"the {role} {expected[:12]} cannot be read: {error}") from error
+    if digest(data) != expected:
+        raise Rejected(f"the {role} {expected[:12]} has changed since it was registered (now {digest(data)[:12]})")
+    return data

@@ -1,0 +1,1 @@
+"""One blueprint per resource: parse → call the flow → answer."""

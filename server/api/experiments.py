@@ -1,0 +1,69 @@
+"""Experiments: create, start, stop, report."""
+
+from __future__ import annotations
+
+import msgspec
+from flask import Blueprint, Response
+
+from experiments.design import Design
+from flows import experiment, report
+from server.api import requests
+from server.api.requests import answer, body, home, order
+
+blueprint = Blueprint("experiments", __name__, url_prefix="/v1/experiments")
+blueprint.before_request(requests.admit)
+
+
+class CreateBody(msgspec.Struct, forbid_unknown_fields=True):
+    """A new experiment; it starts at once unless it is a draft."""
+
+    experiment: str
+    endpoint: str
+    design: Design
+    draft: bool = False
+    reason: str = "by REST"
+
+
+class ReasonBody(msgspec.Struct, forbid_unknown_fields=True):
+    """Only why."""
+
+    reason: str = "by REST"
+
+
+@blueprint.get("")
+def list_experiments() -> Response:
+    """Every experiment."""
+    return answer({"experiments": experiment.list_all(home().store)})
+
+
+@blueprint.post("")
+def create() -> Response:
+    """A new experiment."""
+    given = body(CreateBody)
+    return answer(
+        experiment.create(home().place, given.experiment, given.endpoint, given.design, order(given.reason), draft=given.draft), 201
+    )
+
+
+@blueprint.get("/<name>")
+def show(name: str) -> Response:
+    """One experiment."""
+    return answer(experiment.show(home().store, name))
+
+
+@blueprint.post("/<name>/start")
+def start(name: str) -> Response:
+    """Run a draft."""
+    return answer(experiment.start(home().place, name, order(body(ReasonBody).reason)))
+
+
+@blueprint.post("/<name>/stop")
+def stop(name: str) -> Response:
+    """End it; the routing stays."""
+    return answer(experiment.stop(home().place, name, order(body(ReasonBody).reason)))
+
+
+@blueprint.get("/<name>/report")
+def show_report(name: str) -> Response:
+    """What is known by now."""
+    return answer(report.report(home().store, name))

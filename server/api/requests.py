@@ -1,0 +1,90 @@
+"""What control routes share: who asks, what was sent, how an answer looks."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, TypeVar, cast
+
+import msgspec
+from flask import Response, current_app, g, request
+
+from core.errors import Invalid
+from flows.deploy import Order
+from flows.status import wait_applied
+from routing.changes import Who
+from routing.plan import Plan, public
+from server.auth import Guard
+from server.decoding import decode
+from server.errors import JSON
+from server.home import Home, clock
+
+T = TypeVar("T")
+
+_WAIT = re.compile(r"([0-9]+(?:\.[0-9]+)?)s?\Z")
+_MOST_WAIT = 60.0
+
+
+def home() -> Home:
+    """The home that this application serves."""
+    return cast(Home, current_app.extensions["tiltyard"])
+
+
+def admit(scope: str = "operate") -> None:
+    """Let the request pass, or raise Unauthenticated or Forbidden; bodies must say that they are JSON."""
+    guard = cast(Guard, current_app.extensions["tiltyard-guard"])
+    guard.host(request.host)
+    g.actor = guard.control(request.headers.get("Authorization"), scope)
+    if request.method in ("POST", "PUT", "PATCH") and request.mimetype != JSON:
+        raise Invalid(f"Content-Type: expected {JSON}, got {request.mimetype or 'none'}", field="Content-Type", code="content-type")
+
+
+def body(kind: type[T]) -> T:
+    """The request's body; an empty one counts as `{}`. Raises Malformed or Invalid naming the field."""
+    return decode(msgspec.json.Decoder(kind), request.get_data() or b"{}")
+
+
+def order(reason: str) -> Order:
+    """Who orders this change, and how."""
+    match = request.headers.get("If-Match")
+    number = None
+    if match is not None and match.strip() != "*":
+        text = match.strip().removeprefix("W/").strip('"')
+        if not text.isdigit():
+            raise Invalid(f"If-Match: expected a plan number, got {match[:40]!r}", field="If-Match")
+        number = int(text)
+    return Order(Who(g.actor, clock(), reason), number, flag("dry_run"))
+
+
+def flag(name: str) -> bool:
+    """A true or false query parameter."""
+    text = request.args.get(name, "false").lower()
+    if text not in ("true", "false", "1", "0"):
+        raise Invalid(f"{name}: expected true or false, got {text[:20]!r}", field=name)
+    return text in ("true", "1")
+
+
+def limit(default: int = 50) -> int:
+    """The query parameter `limit`."""
+    text = request.args.get("limit", str(default))
+    if not text.isdigit() or not 1 <= int(text) <= 1000:
+        raise Invalid(f"limit: expected a number from 1 to 1000, got {text[:20]!r}", field="limit")
+    return int(text)
+
+
+def changed(plan: Plan, status: int = 200) -> Response:
+    """The answer to a change: the plan, and with `?wait=5s` whether all workers serve it by now."""
+    shown = public(plan)
+    text = request.args.get("wait")
+    if flag("dry_run"):
+        return answer({**shown, "dry_run": True})
+    if text is not None:
+        found = _WAIT.match(text)
+        if found is None or float(found[1]) > _MOST_WAIT:
+            raise Invalid(f"wait: expected seconds up to {_MOST_WAIT:.0f} such as 5s, got {text[:20]!r}", field="wait")
+        shown["applied"] = wait_applied(home().store, plan, float(found[1]), clock)
+    return answer(shown, status, {"ETag": f'"{plan.plan}"'})
+
+
+def answer(found: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    """`found` as JSON."""
+    return Response(msgspec.json.encode(found), status, headers, content_type=JSON)

@@ -1,0 +1,220 @@
+"""`tiltyard endpoint`: create endpoints, shift traffic, promote, roll back."""
+
+from __future__ import annotations
+
+import secrets
+from typing import Any
+
+import click
+
+from flows import deploy, known, status
+from routing.plan import Plan, public
+from server.cli import options
+from server.cli.options import change_options, home, json_option, order, show, table
+from server.home import Home, clock
+from store import plans
+
+
+@click.group("endpoint")
+def command() -> None:
+    """Create endpoints and shift their traffic."""
+
+
+@command.command("create")
+@click.argument("endpoint")
+@click.option("--arm", "arms", multiple=True, required=True, help="NAME=MODEL@VERSION:WEIGHT; one must be called control.")
+@click.option("--shadow", "shadows", multiple=True, help="NAME=MODEL@VERSION[:SAMPLE].")
+@click.option("--enrolment", type=float, default=1.0, show_default=True, help="Share of units in the experiment.")
+@click.option("--salt", help="What assignment is hashed with; random where not given.")
+@change_options
+def create(
+    endpoint: str,
+    arms: tuple[str, ...],
+    shadows: tuple[str, ...],
+    enrolment: float,
+    salt: str | None,
+    reason: str | None,
+    if_match: int | None,
+    dry_run: bool,
+    wait: float,
+    as_json: bool,
+) -> None:
+    """Create ENDPOINT with its arms and shadows."""
+    here = home()
+    plan = deploy.create(
+        here.place,
+        endpoint,
+        options.arms(arms),
+        options.shadows(shadows),
+        enrolment,
+        salt or secrets.token_hex(8),
+        order(reason, if_match, dry_run=dry_run),
+    )
+    _changed(here, plan, dry_run, wait, as_json)
+
+
+@command.command("arms")
+@click.argument("endpoint")
+@click.option("--arm", "arms", multiple=True, required=True, help="NAME=MODEL@VERSION:WEIGHT; one must be called control.")
+@click.option("--enrolment", type=float, help="Share of units in the experiment.")
+@change_options
+def set_arms(
+    endpoint: str,
+    arms: tuple[str, ...],
+    enrolment: float | None,
+    reason: str | None,
+    if_match: int | None,
+    dry_run: bool,
+    wait: float,
+    as_json: bool,
+) -> None:
+    """Give ENDPOINT other arms or versions; ends a running experiment."""
+    here = home()
+    plan = deploy.set_arms(here.place, endpoint, options.arms(arms), None, enrolment, order(reason, if_match, dry_run=dry_run))
+    _changed(here, plan, dry_run, wait, as_json)
+
+
+@command.command("traffic")
+@click.argument("endpoint")
+@click.argument("weights", nargs=-1, required=True, metavar="ARM=WEIGHT...")
+@click.option("--enrolment", type=float, help="Share of units in the experiment.")
+@change_options
+def traffic(
+    endpoint: str,
+    weights: tuple[str, ...],
+    enrolment: float | None,
+    reason: str | None,
+    if_match: int | None,
+    dry_run: bool,
+    wait: float,
+    as_json: bool,
+) -> None:
+    """Shift the traffic of ENDPOINT: a weight for every arm."""
+    here = home()
+    plan = deploy.set_traffic(here.place, endpoint, options.weights(weights), enrolment, order(reason, if_match, dry_run=dry_run))
+    _changed(here, plan, dry_run, wait, as_json)
+
+
+@command.command("shadows")
+@click.argument("endpoint")
+@click.option("--shadow", "shadows", multiple=True, help="NAME=MODEL@VERSION[:SAMPLE]; none: no shadows.")
+@change_options
+def set_shadows(
+    endpoint: str, shadows: tuple[str, ...], reason: str | None, if_match: int | None, dry_run: bool, wait: float, as_json: bool
+) -> None:
+    """Set the shadows of ENDPOINT."""
+    here = home()
+    plan = deploy.set_shadows(here.place, endpoint, options.shadows(shadows), order(reason, if_match, dry_run=dry_run))
+    _changed(here, plan, dry_run, wait, as_json)
+
+
+@command.command("promote")
+@click.argument("endpoint")
+@click.option("--arm", help="Which arm; not needed where there is one beside control.")
+@change_options
+def promote(endpoint: str, arm: str | None, reason: str | None, if_match: int | None, dry_run: bool, wait: float, as_json: bool) -> None:
+    """Make an arm's version the control, at 100 %."""
+    here = home()
+    _changed(here, deploy.promote(here.place, endpoint, arm, order(reason, if_match, dry_run=dry_run)), dry_run, wait, as_json)
+
+
+@command.command("rollback")
+@click.argument("endpoint")
+@click.option("--to", type=int, metavar="PLAN", help="To this plan; otherwise to the parent.")
+@change_options
+def rollback(endpoint: str, to: int | None, reason: str | None, if_match: int | None, dry_run: bool, wait: float, as_json: bool) -> None:
+    """Go back to an earlier plan of ENDPOINT."""
+    here = home()
+    _changed(here, deploy.rollback(here.place, endpoint, to, order(reason, if_match, dry_run=dry_run)), dry_run, wait, as_json)
+
+
+@command.command("pause")
+@click.argument("endpoint")
+@change_options
+def pause(endpoint: str, reason: str | None, if_match: int | None, dry_run: bool, wait: float, as_json: bool) -> None:
+    """Send all traffic of ENDPOINT to control; the weights are remembered."""
+    here = home()
+    _changed(here, deploy.pause(here.place, endpoint, order(reason, if_match, dry_run=dry_run)), dry_run, wait, as_json)
+
+
+@command.command("resume")
+@click.argument("endpoint")
+@change_options
+def resume(endpoint: str, reason: str | None, if_match: int | None, dry_run: bool, wait: float, as_json: bool) -> None:
+    """Split the traffic of ENDPOINT as before the pause."""
+    here = home()
+    _changed(here, deploy.resume(here.place, endpoint, order(reason, if_match, dry_run=dry_run)), dry_run, wait, as_json)
+
+
+@command.command("list")
+@json_option
+def list_endpoints(as_json: bool) -> None:
+    """List all endpoints."""
+    with home().store.read() as connection:
+        found = [deploy.load(connection, name) for name in plans.current_numbers(connection)]
+    show({"endpoints": [public(plan) for plan in found]}, _plans(found), as_json=as_json)
+
+
+@command.command("history")
+@click.argument("endpoint")
+@click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 1000))
+@json_option
+def history(endpoint: str, limit: int, as_json: bool) -> None:
+    """List the plans of ENDPOINT, newest first."""
+    with home().store.read() as connection:
+        found = [known.decode_plan(row.body) for row in plans.history(connection, endpoint, limit)]
+    show({"plans": [public(plan) for plan in found]}, _plans(found), as_json=as_json)
+
+
+@command.command("status")
+@click.argument("endpoint")
+@json_option
+def show_status(endpoint: str, as_json: bool) -> None:
+    """Show which plan is applied where, and how far shadows and readers are."""
+    here = home()
+    found = status.status(here.store, here.journal, endpoint, clock)
+    with here.store.read() as connection:
+        plan = deploy.load(connection, endpoint)
+    shadows = [{"shadow": name, **one} for name, one in found["shadows"].items()]
+    readers = [{"reader": name, **one} for name, one in found["readers"].items()]
+    text = [
+        _plans([plan]),
+        "",
+        table(found["workers"], ("id", "plan", "seen", "failed")) if found["workers"] else "No worker runs.",
+        "",
+        table(shadows, ("shadow", "version", "mirrored", "done", "dropped", "waiting", "errors", "agreement", "lag_seconds"))
+        if shadows
+        else "No shadows.",
+        "",
+        table(readers, ("reader", "state", "lag_seconds", "lag_bytes", "set_aside")),
+    ]
+    show(found, "\n".join(text), as_json=as_json)
+
+
+def _changed(here: Home, plan: Plan, dry_run: bool, wait: float, as_json: bool) -> None:
+    found: dict[str, Any] = public(plan)
+    text = ("would be: " if dry_run else "") + _sentence(plan)
+    if dry_run:
+        found["dry_run"] = True
+    elif wait > 0:
+        found["applied"] = status.wait_applied(here.store, plan, wait, clock)
+        text += "; all workers serve it" if found["applied"] else "; not all workers serve it yet"
+    show(found, text, as_json=as_json)
+
+
+def _sentence(plan: Plan) -> str:
+    shares = ", ".join(f"{name} {arm.version} {plan.share(name):.4g}" for name, arm in plan.arms.items())
+    paused = " (paused: all to control)" if plan.mode == "paused" else ""
+    return f"plan {plan.plan} of {plan.endpoint}, phase {plan.phase}: {shares}{paused}"
+
+
+def _plans(found: list[Plan]) -> str:
+    rows = [
+        {
+            **public(plan),
+            "arms": {name: f"{arm.version}:{arm.weight:g}" for name, arm in plan.arms.items()},
+            "shadows": {name: shadow.version for name, shadow in plan.shadows.items()},
+        }
+        for plan in found
+    ]
+    return table(rows, ("endpoint", "plan", "phase", "mode", "enrolment", "arms", "shadows", "experiment", "by", "reason"))

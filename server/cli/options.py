@@ -1,0 +1,126 @@
+"""What commands share: the home, who acts, how results are printed, and arguments such as `control=credit@1:90`."""
+
+from __future__ import annotations
+
+import getpass
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
+
+import click
+import msgspec
+
+from flows.deploy import ArmSpec, Order, ShadowSpec
+from routing.changes import Who
+from server.home import Home, clock, create, from_env, open_existing
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def home(*, make: bool = False) -> Home:
+    """The home that TILTYARD_HOME names; created where `make`."""
+    settings = from_env()
+    return create(settings) if make else open_existing(settings)
+
+
+def actor() -> str:
+    """The OS user: who the audit log says did it."""
+    try:
+        return f"{getpass.getuser()} (cli)"
+    except (KeyError, OSError):
+        return "unknown (cli)"
+
+
+def who(reason: str = "by command line") -> Who:
+    """This user, now."""
+    return Who(actor(), clock(), reason)
+
+
+def order(reason: str | None, if_match: int | None = None, *, dry_run: bool = False) -> Order:
+    """A change ordered by this user."""
+    return Order(who(reason or "by command line"), if_match, dry_run)
+
+
+def json_option(function: F) -> F:
+    """`--json`."""
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")(function)
+
+
+def change_options(function: F) -> F:
+    """The options of every change of a plan."""
+    for option in (
+        click.option("--reason", help="Why; kept in the plan and the audit log."),
+        click.option("--if-match", type=int, metavar="PLAN", help="Only if this is still the current plan."),
+        click.option("--dry-run", is_flag=True, help="Show the plan that would follow, and change nothing."),
+        click.option("--wait", type=float, default=0.0, metavar="SECONDS", help="Wait until all workers serve it."),
+    ):
+        function = option(function)
+    return json_option(function)
+
+
+def show(found: Any, text: str, *, as_json: bool) -> None:
+    """Print for a machine or a reader."""
+    click.echo(msgspec.json.format(msgspec.json.encode(found), indent=2).decode() if as_json else text)
+
+
+def table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> str:
+    """Rows as aligned text."""
+    cells = [[column.upper() for column in columns], *[[_cell(row.get(column)) for column in columns] for row in rows]]
+    widths = [max(len(row[index]) for row in cells) for index in range(len(columns))]
+    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells)
+
+
+def arms(given: Sequence[str]) -> dict[str, ArmSpec]:
+    """`control=credit@champion:90` → its arm."""
+    found = {}
+    for text in given:
+        name, reference, weight = _split(text, "--arm", "NAME=MODEL@VERSION:WEIGHT such as control=credit@champion:90")
+        if weight is None:
+            raise click.UsageError(f"--arm {text}: expected a weight at the end, such as control=credit@champion:90")
+        found[_once(name, found, "--arm")] = ArmSpec(reference, weight)
+    return found
+
+
+def shadows(given: Sequence[str]) -> dict[str, ShadowSpec]:
+    """`next=credit@3` or `next=credit@3:0.1` → its shadow."""
+    found = {}
+    for text in given:
+        name, reference, sample = _split(text, "--shadow", "NAME=MODEL@VERSION[:SAMPLE] such as next=credit@3:0.1")
+        found[_once(name, found, "--shadow")] = ShadowSpec(reference, 1.0 if sample is None else sample)
+    return found
+
+
+def weights(given: Sequence[str]) -> dict[str, float]:
+    """`control=90` → its weight."""
+    found: dict[str, float] = {}
+    for text in given:
+        name, _, number = text.partition("=")
+        try:
+            found[_once(name, found, "WEIGHT")] = float(number)
+        except ValueError:
+            raise click.UsageError(f"{text}: expected NAME=WEIGHT such as control=90") from None
+    return found
+
+
+def _split(text: str, option: str, form: str) -> tuple[str, str, float | None]:
+    name, equals, rest = text.partition("=")
+    reference, colon, number = rest.partition(":")
+    try:
+        if not (name and equals and "@" in reference):
+            raise ValueError
+        return name, reference, float(number) if colon else None
+    except ValueError:
+        raise click.UsageError(f"{option} {text}: expected {form}") from None
+
+
+def _once(name: str, known: Mapping[str, object], option: str) -> str:
+    if name in known:
+        raise click.UsageError(f"{option} {name}: given twice")
+    return name
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key}={each}" for key, each in value.items()) or "-"
+    return "-" if value is None else str(value)

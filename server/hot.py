@@ -1,0 +1,225 @@
+"""The hot routes: prediction, outcomes and V2 inference, in front of Flask. Parse → call the flow → answer.
+
+Everything else goes to Flask in a native thread, since it may wait for the store.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Callable, Iterable
+from io import BytesIO
+from time import perf_counter
+from typing import Any, NamedTuple, TypeAlias
+
+import gevent
+import msgspec
+
+from core.errors import Conflict, Malformed, TiltyardError, TooLarge
+from core.ids import parse_version
+from flows import outcome
+from flows.outcome import Desk, OutcomePost
+from flows.predict import Answer, Ask, predict, predict_pinned
+from server import v2
+from server.decoding import decode
+from server.errors import JSON, PROBLEM, SlowBody, headers_of, problem, status_of, v2_error
+from server.home import clock
+from server.v2 import Infer
+from server.worker import Worker
+
+Environ: TypeAlias = dict[str, Any]
+StartResponse: TypeAlias = Callable[..., Any]
+WSGI: TypeAlias = Callable[[Environ, StartResponse], Iterable[bytes]]
+
+_V1, _PREDICT = "/v1/endpoints/", "/predict"
+_V2, _INFER = "/v2/models/", "/infer"
+_OUTCOMES = "/v1/outcomes"
+_log = logging.getLogger("tiltyard.http")
+
+
+class PredictBody(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
+    """The body of a v1 prediction."""
+
+    unit: str | None = None
+    features: dict[str, Any] | None = None
+    instances: list[Any] | None = None
+
+
+class Reply(NamedTuple):
+    """What is sent, and what is counted: the endpoint and arm are registered names or empty."""
+
+    status: str
+    headers: list[tuple[str, str]]
+    body: bytes
+    endpoint: str = ""
+    arm: str = ""
+
+
+_PREDICT_BODY = msgspec.json.Decoder(PredictBody)
+_OUTCOME_BODY = msgspec.json.Decoder(list[OutcomePost])
+_ONE_OUTCOME = msgspec.json.Decoder(OutcomePost)
+_INFER_BODY = msgspec.json.Decoder(Infer)
+_encode = msgspec.json.encode
+
+
+class HotRoutes:
+    """The WSGI application of a worker."""
+
+    def __init__(self, worker: Worker, flask: WSGI) -> None:
+        self._worker = worker
+        self._flask = flask
+        self._desk_of = lambda: Desk(worker.writer.append, clock, worker.routes.by_endpoint, worker.home.settings.max_rows)
+
+    def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        """Answer one request."""
+        start = perf_counter()
+        reply = self._reply(environ)
+        start_response(reply.status, [*reply.headers, ("Content-Length", str(len(reply.body)))])
+        self._worker.metrics.answered(reply.endpoint, reply.arm, int(reply.status[:3]), perf_counter() - start)
+        return [reply.body]
+
+    def _reply(self, environ: Environ) -> Reply:
+        path = environ["PATH_INFO"]
+        if environ["REQUEST_METHOD"] == "POST":
+            if path.startswith(_V1) and path.endswith(_PREDICT):
+                return self._safely(self._predict, environ, path[len(_V1) : -len(_PREDICT)], PROBLEM, problem)
+            if path == _OUTCOMES:
+                return self._safely(self._outcomes, environ, "", PROBLEM, problem)
+            if path.startswith(_V2) and path.endswith(_INFER):
+                return self._safely(self._infer, environ, path[len(_V2) : -len(_INFER)], JSON, v2_error)
+        return self._control(environ)
+
+    def _safely(
+        self,
+        handle: Callable[[Environ, str], Reply],
+        environ: Environ,
+        name: str,
+        content_type: str,
+        form: Callable[[TiltyardError], bytes],
+    ) -> Reply:
+        try:
+            return handle(environ, name)
+        except TiltyardError as error:
+            code, phrase = status_of(error)
+            endpoint = name if name in self._worker.routes.by_endpoint else ""
+            return Reply(f"{code} {phrase}", [("Content-Type", content_type), *headers_of(error)], form(error), endpoint)
+        except Exception as error:
+            _log.exception("an error of this server's own, not of the request")
+            hidden = TiltyardError(f"the server made a mistake ({type(error).__name__}); its log says more", code="internal")
+            return Reply("500 Internal Server Error", [("Content-Type", content_type)], form(hidden))
+
+    def _predict(self, environ: Environ, endpoint: str) -> Reply:
+        worker = self._worker
+        worker.guard.traffic(environ.get("HTTP_AUTHORIZATION"), "predict")
+        route = worker.routes.of(endpoint)
+        body = decode(_PREDICT_BODY, self._body(environ))
+        self._check_rows(len(body.instances or ()))
+        unit = body.unit if body.unit is not None else environ.get("HTTP_X_TILTYARD_UNIT")
+        answer = predict(route, Ask(unit, body.features, body.instances, self._forced(environ)), worker.means)
+        return self._answered(answer, _encode(answer))
+
+    def _infer(self, environ: Environ, name: str) -> Reply:
+        worker = self._worker
+        worker.guard.traffic(environ.get("HTTP_AUTHORIZATION"), "predict")
+        model, _, version = name.partition("/versions/")
+        request = decode(_INFER_BODY, self._body(environ))
+        unit, most = environ.get("HTTP_X_TILTYARD_UNIT"), worker.home.settings.max_rows
+        if version:
+            pinned = f"{model}@{version}"
+            route, arm = self._pinned(pinned)
+            answer = predict_pinned(route, arm, v2.ask_of(request, route.arms[arm].inputs.names, unit, None, most), worker.means)
+        else:
+            route = worker.routes.of(model)
+            answer = predict(route, v2.ask_of(request, route.inputs.names, unit, self._forced(environ), most), worker.means)
+        return self._answered(answer, _encode(v2.answer_of(request.id, model, answer)))
+
+    def _pinned(self, version: str) -> tuple[Any, str]:
+        parse_version(version, "version")
+        found = self._worker.routes.pinned(version)
+        if found is None:
+            raise Conflict(
+                f"version {version} is named by no current plan, so it is not loaded", field="version", code="version-not-loaded"
+            )
+        return found
+
+    def _outcomes(self, environ: Environ, _: str) -> Reply:
+        worker = self._worker
+        worker.guard.traffic(environ.get("HTTP_AUTHORIZATION"), "outcome")
+        body = self._body(environ)
+        posts = decode(_OUTCOME_BODY, body) if body.lstrip()[:1] == b"[" else [decode(_ONE_OUTCOME, body)]
+        accepted = outcome.accept(posts, self._desk_of())
+        worker.commit.wait()
+        known = worker.routes.metrics
+        for metric, count in Counter(post.metric if post.metric in known else "" for post in posts).items():
+            worker.metrics.observed(metric, count)
+        return Reply("202 Accepted", [("Content-Type", JSON)], _encode(accepted))
+
+    def _answered(self, answer: Answer, body: bytes) -> Reply:
+        metrics = self._worker.metrics
+        if answer.fallback:
+            metrics.fell_back(answer.endpoint, answer.arm)
+        if not answer.logged:
+            metrics.unlogged(answer.endpoint, answer.arm)
+        headers = [("Content-Type", JSON), ("X-Tiltyard-Arm", answer.arm)]
+        if answer.prediction_id is not None:
+            headers.append(("X-Tiltyard-Prediction-Id", answer.prediction_id))
+        return Reply("200 OK", headers, body, answer.endpoint, answer.arm)
+
+    def _forced(self, environ: Environ) -> str | None:
+        forced: str | None = environ.get("HTTP_X_TILTYARD_FORCE_ARM")
+        if forced is not None:
+            self._worker.guard.control(environ.get("HTTP_AUTHORIZATION"))
+        return forced
+
+    def _check_rows(self, count: int) -> None:
+        most = self._worker.home.settings.max_rows
+        if count > most:
+            raise TooLarge(f"instances: expected at most {most} rows, got {count}", field="instances")
+
+    def _body(self, environ: Environ) -> bytes:
+        """The whole body, whether its length was told or it came in chunks; raises TooLarge, SlowBody or Malformed."""
+        most = self._worker.home.settings.max_body_bytes
+        length = environ.get("CONTENT_LENGTH")
+        if length and length.isdigit() and int(length) > most:
+            raise _too_large(most)
+        timeout = gevent.Timeout.start_new(self._worker.home.settings.body_timeout)  # type: ignore[no-untyped-call]
+        try:
+            body: bytes = environ["wsgi.input"].read(most + 1)
+        except gevent.Timeout as caught:
+            if caught is not timeout:
+                raise
+            raise SlowBody(f"body: not received within {self._worker.home.settings.body_timeout:g} seconds", field="body") from None
+        except (OSError, ValueError) as error:
+            raise Malformed(f"body: could not be read: {error}", field="body") from None
+        finally:
+            timeout.close()
+        if len(body) > most:
+            raise _too_large(most)
+        return body
+
+    def _control(self, environ: Environ) -> Reply:
+        """Flask's turn, in a native thread; its body is read here, where waiting for the client holds up nobody."""
+        return self._safely(self._flask_reply, environ, "", PROBLEM, problem)
+
+    def _flask_reply(self, environ: Environ, _: str) -> Reply:
+        body = self._body(environ)
+        inner = {**environ, "wsgi.input": BytesIO(body), "CONTENT_LENGTH": str(len(body)), "wsgi.input_terminated": True}
+        inner.pop("HTTP_TRANSFER_ENCODING", None)
+        return self._worker.offload(lambda: _run(self._flask, inner))
+
+
+def _run(application: WSGI, environ: Environ) -> Reply:
+    started: list[Any] = []
+    chunks = application(environ, lambda status, headers, exc_info=None: started.extend((status, headers)))
+    try:
+        body = b"".join(chunks)
+    finally:
+        close = getattr(chunks, "close", None)
+        if close is not None:
+            close()
+    headers = [(name, value) for name, value in started[1] if name.lower() != "content-length"]
+    return Reply(started[0], headers, body)
+
+
+def _too_large(most: int) -> TooLarge:
+    return TooLarge(f"body: expected at most {most} bytes", field="body")

@@ -1,0 +1,1 @@
+"""What Prometheus sees: rows that web workers count into, their compaction, and the scrape."""

@@ -1,0 +1,96 @@
+"""What the store knows, as gauges: plans, shadows, readers, experiments. Read at each scrape, so no dead process can leave a stale one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from core.errors import TiltyardError
+from flows import deploy, report, status
+from journal import segments
+from server.home import Home, clock
+from store import experiments, plans
+
+VERDICTS = ("continue", "promote", "keep", "rollback", "invalid", "not_enough_data")
+
+
+class StoreCollector(Collector):
+    """The gauges of one home."""
+
+    def __init__(self, home: Home) -> None:
+        self._home = home
+
+    def collect(self) -> Iterator[Metric]:
+        """The families, in the order of DESIGN: plans, shadows, readers and journal, experiments."""
+        with self._home.store.read() as connection:
+            endpoints = list(plans.current_numbers(connection))
+            running = [row.experiment for row in experiments.begun(connection) if row.state == experiments.RUNNING]
+        yield from self._endpoints(endpoints)
+        yield from self._readers()
+        yield from self._experiments(running)
+
+    def _endpoints(self, endpoints: list[str]) -> Iterator[Metric]:
+        plan = GaugeMetricFamily("tiltyard_plan", "Number of the current plan.", labels=["endpoint"])
+        applied = GaugeMetricFamily("tiltyard_plan_applied", "1 where every worker serves the current plan.", labels=["endpoint"])
+        weight = GaugeMetricFamily("tiltyard_arm_share", "Share of the enrolled units, by arm.", labels=["endpoint", "arm", "version"])
+        names = ["endpoint", "shadow", "version"]
+        mirrored = CounterMetricFamily("tiltyard_shadow_mirrored", "Predictions mirrored to a shadow.", labels=names)
+        done = CounterMetricFamily("tiltyard_shadow_done", "Mirrored predictions that the shadow has dealt with.", labels=names)
+        errors = CounterMetricFamily("tiltyard_shadow_errors", "Mirrored predictions on which the shadow failed.", labels=names)
+        dropped = CounterMetricFamily("tiltyard_shadow_dropped", "Mirrored predictions that the shadow never saw.", labels=names)
+        lag = GaugeMetricFamily("tiltyard_shadow_lag_seconds", "How far the shadow is behind.", labels=names)
+        agreement = GaugeMetricFamily("tiltyard_shadow_agreement_ratio", "Share of rows with the label that users saw.", labels=names)
+        for endpoint in endpoints:
+            found = status.status(self._home.store, self._home.journal, endpoint, clock)
+            plan.add_metric([endpoint], found["plan"])
+            applied.add_metric([endpoint], float(found["applied"]))
+            with self._home.store.read() as connection:
+                current = deploy.load(connection, endpoint)
+            for arm, route in current.arms.items():
+                weight.add_metric([endpoint, arm, route.version], current.share(arm))
+            for shadow, one in found["shadows"].items():
+                labels = [endpoint, shadow, one["version"]]
+                mirrored.add_metric(labels, one["mirrored"])
+                done.add_metric(labels, one["done"])
+                errors.add_metric(labels, one["errors"])
+                dropped.add_metric(labels, one["dropped"])
+                lag.add_metric(labels, one["lag_seconds"])
+                if one["agreement"] is not None:
+                    agreement.add_metric(labels, one["agreement"])
+        yield from (plan, applied, weight, mirrored, done, errors, dropped, lag, agreement)
+
+    def _readers(self) -> Iterator[Metric]:
+        yield GaugeMetricFamily(
+            "tiltyard_journal_bytes", "Bytes that the journal's segments hold.", value=segments.size(self._home.journal)
+        )
+        lag = GaugeMetricFamily("tiltyard_reader_lag_seconds", "How far a reader is behind.", labels=["reader"])
+        behind = GaugeMetricFamily("tiltyard_reader_lag_bytes", "How many bytes a reader has still to read.", labels=["reader"])
+        aside = GaugeMetricFamily("tiltyard_reader_set_aside_events", "Events that a reader could not get past.", labels=["reader"])
+        for reader, one in status.readers(self._home.store, self._home.journal, clock).items():
+            lag.add_metric([reader], one["lag_seconds"])
+            behind.add_metric([reader], one["lag_bytes"])
+            aside.add_metric([reader], one["set_aside"])
+        yield from (lag, behind, aside)
+
+    def _experiments(self, running: list[str]) -> Iterator[Metric]:
+        names = ["experiment", "arm", "metric"]
+        estimate = GaugeMetricFamily("tiltyard_experiment_estimate", "Difference from control, per unit.", labels=names)
+        lower = GaugeMetricFamily(
+            "tiltyard_experiment_lower_bound", "Lower bound of the difference that is valid at any time.", labels=names
+        )
+        verdict = GaugeMetricFamily("tiltyard_experiment_verdict", "1 for the present verdict.", labels=["experiment", "verdict"])
+        for name in running:
+            try:
+                found = report.report(self._home.store, name)
+            except TiltyardError:
+                continue
+            for kind in VERDICTS:
+                verdict.add_metric([name, kind], float(found["verdict"] == kind))
+            for metric, one in found["metrics"].items():
+                for arm, difference in one["differences"].items():
+                    for family, key in ((estimate, "estimate"), (lower, "lower")):
+                        if difference.get(key) is not None:
+                            family.add_metric([name, arm, metric], difference[key])
+        yield from (estimate, lower, verdict)

@@ -1,0 +1,89 @@
+"""One reader's process: follow the journal for `record` or for one shadow until told to stop.
+
+python -P -m server.reader NAME [--careful]   (settings from the environment)
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import resource
+import sys
+import time
+
+from core.errors import Conflict, TiltyardError
+from core.ids import parse_version
+from flows import record
+from flows.adopt import loader
+from flows.follow import RECORD, Follower
+from flows.shadow import ShadowName, ShadowRunner, parse_reader
+from journal.lookup import Lookup
+from journal.writer import Writer
+from server.home import Home, clock, from_env, open_existing
+from server.processes import die_with_parent, supervisor
+
+IDLE_SECONDS = 0.02
+RECORD_BATCH = 5000
+
+_log = logging.getLogger("tiltyard.reader")
+
+
+def run(home: Home, name: str, *, careful: bool) -> None:
+    """Follow for ever."""
+    if name == RECORD:
+        _record(home, Follower(home.store, home.journal, name, careful=careful))
+    shadow = parse_reader(name)
+    if shadow is None:
+        raise Conflict(f"no reader is called {name!r}")
+    _shadow(home, shadow, careful=careful)
+
+
+def _record(home: Home, follower: Follower) -> None:
+    recorder = record.Recorder(Lookup(home.journal).get, home.settings.quarantine_seconds)
+    writer = Writer(home.journal)
+    while True:
+        if follower.step(lambda entries, at: lambda connection: recorder.fold(connection, entries, at), RECORD_BATCH):
+            continue
+        time.sleep(IDLE_SECONDS)
+        if clock() - follower.at >= record.TICK_SECONDS:
+            _tick(home, writer)
+
+
+def _tick(home: Home, writer: Writer) -> None:
+    with home.store.read() as connection:
+        wanted = record.wants_tick(connection)
+    if wanted:
+        record.tick(writer.append, clock)
+    else:
+        time.sleep(record.TICK_SECONDS / 10)
+
+
+def _shadow(home: Home, name: ShadowName, *, careful: bool) -> None:
+    os.nice(10)
+    most = home.settings.shadow_memory_bytes
+    resource.setrlimit(resource.RLIMIT_DATA, (most, most))
+    loaded = loader(home.store, home.blobs)(parse_version(name.version))
+    runner = ShadowRunner(home.store, name, loaded, home.settings.shadow_batch)
+    follower = Follower(home.store, home.journal, name.reader, careful=careful)
+    while True:
+        if not follower.step(runner.work, runner.limit):
+            time.sleep(IDLE_SECONDS)
+
+
+def main() -> None:
+    """Run the reader that the command line names."""
+    die_with_parent(supervisor())
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
+    name, *options = sys.argv[1:]
+    try:
+        run(open_existing(from_env()), name, careful="--careful" in options)
+    except Conflict as error:
+        # Another process reads for this reader, or it was dropped: not this one's turn any more.
+        _log.info("%s stops: %s", name, error.message)
+    except TiltyardError as error:
+        _log.error("%s: %s", name, error.message)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

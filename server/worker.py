@@ -1,0 +1,78 @@
+"""What lives in a web worker: its journal writer, its loaded versions, its routes, and the loop that keeps them current."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import TypeVar
+
+from core.errors import TiltyardError
+from flows.adopt import Adopter, loader
+from flows.predict import Means, Missed
+from flows.serving import Routes
+from journal.commit import GroupCommit
+from journal.writer import Writer
+from models.pool import Pool
+from server.auth import Guard
+from server.home import Home, clock
+from server.metrics.hot import Metrics, open_metrics
+
+T = TypeVar("T")
+
+CONTROL_THREADS = 16
+
+_log = logging.getLogger("tiltyard.worker")
+
+
+class Worker:
+    """One web worker. To be made after the fork, in the main greenlet: it uses gevent's hub and native threads.
+
+    The hub answers requests; whatever waits for the disk, the store or a model's loading runs in a native thread.
+    """
+
+    def __init__(self, home: Home, name: str, host: str) -> None:
+        from gevent.threadpool import ThreadPool
+
+        self.home = home
+        self.name = name
+        self._control = ThreadPool(CONTROL_THREADS)
+        self._disk = ThreadPool(1)
+        self._models = ThreadPool(2)
+        self._loop = ThreadPool(1)
+        self.metrics: Metrics = open_metrics(home.metrics)
+        self.writer = Writer(home.journal)
+        self.commit = GroupCommit(self.writer, self._disk.apply, home.settings.fsync_interval)
+        self.routes = Routes()
+        self.guard = Guard(home.store, home.settings, host, clock)
+        self.means = Means(self.writer.append, clock, self._models.apply, Missed())
+        self._adopter = Adopter(home.store, Pool(loader(home.store, home.blobs), clock), self.routes, name, clock)
+
+    def start(self) -> None:
+        """Adopt the current plans, then keep at it in the background."""
+        import gevent
+
+        self.commit.start()
+        self._loop.apply(self._poll)
+        gevent.spawn(self._keep_current)
+
+    def offload(self, work: Callable[[], T]) -> T:
+        """Run a control call in a native thread and wait for it; the hub goes on."""
+        found: T = self._control.apply(work)
+        return found
+
+    def _keep_current(self) -> None:
+        import gevent
+
+        while True:
+            gevent.sleep(self.home.settings.plan_poll)
+            self._loop.apply(self._poll)
+
+    def _poll(self) -> None:
+        try:
+            self.guard.refresh()
+            self._adopter.poll()
+        except TiltyardError as error:
+            _log.error("worker %s: %s", self.name, error.message)
+        except Exception:
+            # A store that is locked or full for a while must not end the loop: what was adopted goes on serving.
+            _log.exception("worker %s: the plans could not be read", self.name)

@@ -1,0 +1,39 @@
+"""Models registered from files, as a user would."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from skops import io as skops_io
+
+from models.package import Package, build
+from tests.models import onnx_graphs
+from tests.models.model_zoo import CASES, data, fitted
+
+
+@pytest.fixture(scope="session")
+def register(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Package]:
+    """Saves a case's estimator as skops and its data as CSV, and registers both, once in a session."""
+    done: dict[str, Package] = {}
+
+    def registered(name: str) -> Package:
+        if name not in done:
+            done[name] = _register(name, tmp_path_factory.mktemp("model"))
+        return done[name]
+
+    return registered
+
+
+def _register(name: str, folder: Path) -> Package:
+    given = data(CASES[name].data)
+    given.features.assign(outcome=given.target).to_csv(folder / "sample.csv", index=False)
+    skops_io.dump(fitted(name), folder / "model.skops")
+    return build(folder / "model.skops", sample=folder / "sample.csv", target="outcome", trust_pickle=False)
+
+
+@pytest.fixture(scope="session")
+def integer_graph() -> bytes:
+    """A graph that takes one integer."""
+    return onnx_graphs.whole_numbers().SerializeToString()

@@ -1,0 +1,113 @@
+"""One contract for both runtimes: each estimator of the zoo × each promise."""
+
+from __future__ import annotations
+
+import msgspec
+import numpy as np
+import pytest
+from skops import io as skops_io
+
+from core.errors import ModelFailed
+from models.artefact import ALLOWED
+from models.card import Card
+from models.estimator import layouts
+from models.onnx_runtime import OnnxRuntime
+from models.package import load
+from models.parity import largest
+from models.sample import Sample
+from models.sklearn_runtime import SklearnRuntime
+from tests.models.model_zoo import CASES, F32, NATIVE, data, fitted
+
+RUNTIMES = [
+    (name, runtime) for name, case in CASES.items() for runtime in ("sklearn", "onnx") if runtime == "sklearn" or case.form != NATIVE
+]
+
+
+class Subject:
+    """A runtime under test, the sample's rows, and what scikit-learn itself answers to them."""
+
+    def __init__(self, name, runtime, register):
+        self.estimator = fitted(name)
+        self.card, blobs = register(name)
+        self.given = data(CASES[name].data)
+        signature = self.card.signature
+        if runtime == "onnx":
+            self.runtime = OnnxRuntime(blobs["artefact"], signature)
+        else:
+            copy = skops_io.loads(skops_io.dumps(self.estimator), trusted=list(ALLOWED))
+            self.runtime = SklearnRuntime(copy, signature, layouts(copy, signature)[0])
+        self.tolerance = 1e-4 if runtime == "onnx" and CASES[name].form == F32 else 1e-9
+        frame = self.given.features.astype(object).where(self.given.features.notna(), None)
+        self.rows = [list(row) for row in frame.itertuples(index=False, name=None)]
+
+
+@pytest.fixture(params=RUNTIMES, ids=lambda pair: f"{pair[0]}-by-{pair[1]}")
+def subject(request, register):
+    return Subject(*request.param, register)
+
+
+def test_online_answers_are_those_of_scikit_learn(subject):
+    """predict and predict_proba agree with the original on every row: 1e-9 in float64 or native, 1e-4 in float32."""
+    outputs = subject.runtime.predict(subject.rows)
+    expected = subject.estimator.predict(subject.given.given)
+    if subject.card.task == "regression":
+        np.testing.assert_allclose([output.value for output in outputs], expected, rtol=1e-12, atol=subject.tolerance)
+        return
+    assert [output.label for output in outputs] == expected.tolist()
+    if hasattr(subject.estimator, "predict_proba"):
+        answered = [list(output.probabilities.values()) for output in outputs]
+        np.testing.assert_allclose(answered, subject.estimator.predict_proba(subject.given.given), rtol=0, atol=subject.tolerance)
+
+
+def test_labels_are_of_the_classes_own_type(subject):
+    """A label is a Python value of the class's type, and probabilities are keyed by str(label) in class order."""
+    output = subject.runtime.predict(subject.rows[:1])[0]
+    if subject.card.task == "regression":
+        assert type(output.value) is float
+        assert output.label is msgspec.UNSET
+        return
+    classes = subject.estimator.classes_.tolist()
+    assert type(output.label) is type(classes[0])
+    assert (output.probabilities is not msgspec.UNSET) == hasattr(subject.estimator, "predict_proba")
+    if output.probabilities is not msgspec.UNSET:
+        assert list(output.probabilities) == [str(label) for label in classes]
+
+
+def test_a_row_alone_is_answered_as_in_a_batch(subject):
+    """The size of a batch does not change an answer."""
+    together = subject.runtime.predict(subject.rows[:5])
+    alone = [subject.runtime.predict([row])[0] for row in subject.rows[:5]]
+    assert largest(together, alone) <= subject.tolerance
+
+
+def test_what_a_model_cannot_take_is_its_failure(subject):
+    """A row of the wrong length raises ModelFailed, whatever the library underneath raises."""
+    with pytest.raises(ModelFailed):
+        subject.runtime.predict([[*subject.rows[0], 1.0, 2.0]] if len(subject.rows[0]) > 1 else [[]])
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_form_is_the_one_documented(name, register):
+    """Each estimator ends up compiled, or native, as the docs say."""
+    card, _ = register(name)
+    assert card.compiled.form == CASES[name].form
+    assert card.runtime == ("sklearn" if card.compiled.form == NATIVE else "onnx")
+    assert card.compiled.rows == len(data(CASES[name].data).features)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_package_survives_storage(name, register):
+    """A card that went through JSON loads, passes its golden rows, and answers as scikit-learn does."""
+    package = register(name)
+    card = msgspec.json.decode(msgspec.json.encode(package.card), type=Card)
+    assert card == package.card
+    loaded = load(card, {card.blobs[role]: content for role, content in package.blobs.items()}.__getitem__)
+    given = data(CASES[name].data)
+    sample = Sample(
+        {column: given.features[column].astype(object).where(given.features[column].notna(), None).tolist() for column in given.features}
+    )
+    outputs = loaded.predict(sample.rows()[:20])
+    answered = [output.value if card.task == "regression" else output.label for output in outputs]
+    expected = fitted(name).predict(given.given)[:20].tolist()
+    assert answered == (pytest.approx(expected, abs=1e-4, rel=0) if card.task == "regression" else expected)
+    assert loaded.seconds_per_row > 0

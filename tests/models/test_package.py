@@ -1,0 +1,352 @@
+"""Registering a model from its file, and loading it again."""
+
+from __future__ import annotations
+
+import hashlib
+import warnings
+
+import joblib
+import msgspec
+import numpy as np
+import pandas as pd
+import pytest
+import skl2onnx
+from onnx import TensorProto
+from skl2onnx.common.data_types import DoubleTensorType, FloatTensorType
+from sklearn.cluster import KMeans
+from sklearn.compose import TransformedTargetRegressor
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
+from sklearn.multioutput import MultiOutputClassifier
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
+from sklearn.svm import SVR
+from skops import io as skops_io
+
+from core.errors import Invalid, ModelFailed, NotFound, Rejected
+from models import compile as compiling
+from models.building import NO_SAMPLE, NO_SAMPLE_ONNX
+from models.package import build, load
+from tests.models import onnx_graphs as graphs
+from tests.models.model_zoo import data, fitted
+
+
+def log_of_sizes(values):
+    """A step that only a pickle can hold, and no converter knows."""
+    return np.log1p(np.abs(values))
+
+
+class Workshop:
+    """A folder in which models and samples are saved and registered."""
+
+    def __init__(self, folder):
+        self.folder = folder
+
+    def save(self, model, suffix=".skops"):
+        path = self.folder / f"model{suffix}"
+        if suffix == ".onnx":
+            path.write_bytes(model.SerializeToString())
+        else:
+            {".skops": skops_io.dump, ".pkl": joblib.dump}[suffix](model, path)
+        return path
+
+    def sample(self, name, rows=None):
+        given = data(name)
+        path = self.folder / f"{name}.csv"
+        given.features.assign(outcome=given.target).iloc[:rows].to_csv(path, index=False)
+        return path
+
+    def build(self, model, suffix=".skops", sample=None, target="outcome", trust=False):
+        path = self.save(model, suffix)
+        known = None if sample is None else self.sample(sample) if isinstance(sample, str) else sample
+        return build(path, sample=known, target=target if known else None, trust_pickle=trust)
+
+
+@pytest.fixture
+def workshop(tmp_path):
+    return Workshop(tmp_path)
+
+
+def reload(package, **blobs):
+    contents = package.blobs | blobs
+    return load(package.card, {package.card.blobs[role]: content for role, content in contents.items()}.__getitem__)
+
+
+def test_the_card_tells_all(workshop):
+    """Signature, report, profile, digests, versions and source of a model registered with a sample."""
+    package = workshop.build(fitted("logistic-named"), sample="cancer-named")
+    card = package.card
+    assert card.signature.names == tuple(data("cancer-named").features)
+    assert (card.task, card.signature.classes, card.signature.target) == ("classification", (0, 1), "outcome")
+    assert (card.format, card.runtime, card.layout, card.tolerance) == ("onnx", "onnx", None, 1e-9)
+    assert card.compiled.max_difference < 1e-12
+    assert {role: hashlib.sha256(content).hexdigest() for role, content in package.blobs.items()} == card.blobs
+    assert card.source == "model.skops"
+    assert card.source_digest == hashlib.sha256((workshop.folder / "model.skops").read_bytes()).hexdigest()
+    assert card.profile.rows == 569
+    assert card.profile.features["mean radius"].mean == pytest.approx(14.127, abs=1e-3)
+    assert sum(card.profile.outputs["label"].top.values()) == 569
+    assert {"python", "scikit-learn", "onnxruntime", "skl2onnx", "numpy", "skops"} == set(card.versions)
+    assert 0 < card.seconds_per_row < 0.01
+    assert len(msgspec.json.encode(card)) < 50_000
+
+
+def test_a_pickle_is_kept_compiled(workshop):
+    """A trusted pickle that compiles is never loaded again."""
+    package = workshop.build(fitted("ridge"), ".pkl", sample="diabetes", trust=True)
+    assert (package.card.format, set(package.blobs)) == ("onnx", {"artefact", "golden"})
+
+
+def test_a_pickle_that_does_not_compile_is_kept_as_skops(workshop):
+    """Where skops can hold it, so that it is audited at each load."""
+    package = workshop.build(fitted("neighbours"), ".pkl", sample="iris", trust=True)
+    assert (package.card.format, package.card.layout) == ("skops", "matrix")
+    assert reload(package).predict([[5.1, 3.5, 1.4, 0.2]])[0].label == "setosa"
+
+
+def test_what_nothing_else_can_hold_stays_a_pickle(workshop):
+    """With its digest, by which the load knows that it is the one that was trusted."""
+    given = data("diabetes")
+    model = make_pipeline(FunctionTransformer(log_of_sizes), LinearRegression()).fit(given.given, given.target)
+    package = workshop.build(model, ".pkl", sample="diabetes", trust=True)
+    assert (package.card.format, package.card.compiled.form) == ("pickle", "native")
+    assert reload(package).predict([given.given[0].tolist()])[0].value == pytest.approx(model.predict(given.given[:1])[0], abs=1e-9)
+    with pytest.raises(Rejected, match="has changed since it was registered"):
+        reload(package, artefact=package.blobs["artefact"] + b" ")
+
+
+def test_a_pickle_needs_trust(workshop):
+    """The refusal comes before anything else."""
+    with pytest.raises(Rejected, match="--trust-pickle"):
+        workshop.build(fitted("ridge"), ".pkl", sample="diabetes")
+
+
+def test_without_a_sample_the_native_model_serves(workshop):
+    """Nothing could be compared, so nothing is compiled; the card says so. Names come from the model."""
+    package = workshop.build(fitted("logistic-named"))
+    card = package.card
+    assert (card.format, card.compiled.form, card.compiled.rows, card.profile) == ("skops", "native", 0, None)
+    assert card.notes == (NO_SAMPLE,)
+    assert card.signature.names == tuple(data("cancer-named").features)
+    assert set(package.blobs) == {"artefact"}
+    row = data("cancer-named").features.iloc[0].tolist()
+    assert reload(package).predict([row])[0].label == 0
+
+
+def test_without_a_sample_and_names_features_are_numbered(workshop):
+    """x0, x1, …"""
+    assert workshop.build(fitted("ridge")).card.signature.names == tuple(f"x{index}" for index in range(10))
+
+
+def test_text_columns_need_a_sample(workshop):
+    """A model whose columns' types cannot be known is refused with that advice."""
+    with pytest.raises(Rejected, match="takes text, and which columns hold it is not known; give a sample"):
+        workshop.build(fitted("columns-missing"))
+    with pytest.raises(Rejected, match="does not say how many columns it takes; give a sample"):
+        workshop.build(fitted("texts"))
+
+
+def test_a_sample_the_model_cannot_read_is_refused(workshop):
+    """Text where the model takes numbers."""
+    path = workshop.folder / "bad.csv"
+    pd.DataFrame({f"x{index}": ["low", "high"] for index in range(10)}).to_csv(path, index=False)
+    with pytest.raises(Rejected, match=r"model\.skops: the model failed: .*, tried on its own sample"):
+        workshop.build(fitted("ridge"), sample=path, target=None)
+
+
+def test_columns_left_out_are_noted(workshop):
+    """A sample may hold more than the model takes."""
+    path = workshop.folder / "wide.csv"
+    data("cancer-named").features.assign(id=range(569), when="2026").to_csv(path, index=False)
+    card = workshop.build(fitted("logistic-named"), sample=path, target=None).card
+    assert card.notes == ("columns of the sample that the model does not take: id, when",)
+    with pytest.raises(Invalid, match="target: the sample has no column 'outcome'"):
+        workshop.build(fitted("logistic-named"), sample=path)
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        (LogisticRegression(), "the LogisticRegression is not fitted"),
+        (KMeans(2, n_init=1).fit(np.eye(3)), "holds a KMeans; expected a fitted scikit-learn classifier or regressor"),
+        ({"model": 1}, "holds a dict; expected"),
+        (MultiOutputClassifier(LogisticRegression()).fit(np.eye(4), np.eye(4)[:, :2].astype(int)), "predicts several labels per row"),
+        (LinearRegression().fit(np.eye(4), np.eye(4)[:, :2]), "answered 2 numbers where 1 were expected"),
+    ],
+)
+def test_what_is_no_model_is_refused(workshop, model, message):
+    """Unfitted, unsupervised, no estimator, several answers per row."""
+    with pytest.raises(Rejected, match=rf"model\.skops: .*{message}"):
+        workshop.build(model)
+
+
+def test_a_compiled_model_that_differs_is_not_served(workshop, monkeypatch):
+    """Where no graph agrees with the original, the original serves, and the report says by how much each missed."""
+    right = compiling._convert
+    other = LogisticRegression(C=1e-6).fit(data("iris").given, data("iris").target)
+    monkeypatch.setattr(compiling, "_convert", lambda model, *more: right(other, *more))
+    card = workshop.build(fitted("logistic-classes"), sample="iris").card
+    assert (card.format, card.compiled.form) == ("skops", "native")
+    assert card.compiled.reason.count("golden row 0") == 3
+
+
+def test_labels_must_agree_on_every_row(workshop, monkeypatch):
+    """One row of 150 that changes its label, or a number beyond the tolerance, is enough."""
+    apart = iter([np.inf, 1.1e-4, 1.0])
+    monkeypatch.setattr(compiling, "largest", lambda expected, answered: next(apart))
+    card = workshop.build(fitted("logistic-classes"), sample="iris").card
+    assert card.compiled.form == "native"
+    assert "in float32: differs from the original by 0.00011" in card.compiled.reason
+
+
+def test_float32_is_near_in_the_models_own_units(workshop):
+    """A target in the hundred thousands is not served from float32, where 1e-4 cannot be kept."""
+    given = data("diabetes")
+    big = make_pipeline(StandardScaler(), SVR(C=1e5)).fit(given.given, given.target * 1000)
+    card = workshop.build(big, sample="diabetes").card
+    assert card.compiled.form == "native"
+    assert "in float32: differs from the original by" in card.compiled.reason
+
+
+def test_a_changed_artefact_fails(workshop):
+    """By its digest; and where the digest is made to fit, by its golden rows."""
+    package = workshop.build(fitted("ridge"), sample="diabetes")
+    given = data("diabetes")
+    other = workshop.build(LinearRegression().fit(given.given, given.target), sample="diabetes")
+    with pytest.raises(Rejected, match=r"the artefact .* has changed since it was registered"):
+        reload(package, artefact=other.blobs["artefact"])
+    forged = msgspec.structs.replace(package.card, blobs=package.card.blobs | {"artefact": other.card.blobs["artefact"]})
+    blobs = {forged.blobs["artefact"]: other.blobs["artefact"], forged.blobs["golden"]: package.blobs["golden"]}
+    with pytest.raises(ModelFailed, match=r"golden row 0: expected"):
+        load(forged, blobs.__getitem__)
+
+
+def test_blobs_that_cannot_be_read_are_named(workshop):
+    """A missing blob is a rejection and not a crash."""
+    package = workshop.build(fitted("ridge"), sample="diabetes")
+
+    def absent(digest):
+        raise NotFound("no such blob")
+
+    for read in (absent, {}.__getitem__):
+        with pytest.raises(Rejected, match=r"the artefact [0-9a-f]{12} cannot be read"):
+            load(package.card, read)
+    with pytest.raises(Rejected, match="the card names no blob for its artefact"):
+        load(msgspec.structs.replace(package.card, blobs={}), {}.__getitem__)
+
+
+def test_a_value_that_was_never_missing_may_not_be(register):
+    """A forest would answer something for a NaN it never saw: it is a failure instead, and named; others may be missing."""
+    loaded = reload(register("histogram-missing"))
+    row = data("cancer-missing").features.iloc[1].tolist()
+    assert loaded.predict([[None, *row[1:3], None, *row[4:]]])[0].label in (0, 1)
+    with pytest.raises(ModelFailed, match="feature 'mean texture' is missing, and the model never saw it missing"):
+        loaded.predict([row, [row[0], None, *row[2:]]])
+
+
+def test_a_native_model_fitted_on_a_frame_does_without_it(workshop):
+    """Where a matrix gives the same answers, it is handed one, which is quicker, and warns of no missing names."""
+    given = data("diabetes")
+    package = workshop.build(
+        TransformedTargetRegressor(Ridge(), transformer=StandardScaler()).fit(given.features, given.target), sample="diabetes"
+    )
+    assert (package.card.compiled.form, package.card.layout) == ("native", "matrix")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        reload(package).predict([given.features.iloc[0].tolist()])
+
+
+def test_columns_by_name_are_handed_over_by_name(register):
+    """A column transformer gets a data frame."""
+    assert register("columns-missing").card.layout == "frame"
+
+
+@pytest.mark.parametrize("suffix", [".skops", ".pkl"])
+def test_another_release_of_scikit_learn_is_noted(workshop, monkeypatch, suffix):
+    """Parity cannot find what has changed between releases, because the original is asked in this one: so the card says it."""
+    monkeypatch.setattr("sklearn.base.__version__", "1.5.2")
+    path = workshop.save(fitted("ridge"), suffix)
+    monkeypatch.undo()
+    card = build(path, sample=workshop.sample("diabetes"), target="outcome", trust_pickle=True).card
+    assert card.notes == (f"Ridge was fitted with scikit-learn 1.5.2, which is now {card.versions['scikit-learn']}",)
+
+
+@pytest.mark.parametrize("sample", ["iris", None])
+def test_an_onnx_file_serves_as_it_is(workshop, sample):
+    """skl2onnx's own export, ZipMap included, answers as the estimator does."""
+    model = fitted("logistic-classes")
+    package = workshop.build(skl2onnx.to_onnx(model, np.zeros((1, 4), dtype=np.float32)), ".onnx", sample=sample)
+    card = package.card
+    assert (card.format, card.compiled, card.tolerance) == ("onnx", None, 1e-4)
+    assert card.signature.classes == ("setosa", "versicolor", "virginica")
+    assert card.signature.names == (tuple(data("iris").features) if sample else ("x0", "x1", "x2", "x3"))
+    assert card.notes == (() if sample else (NO_SAMPLE_ONNX,))
+    (output,) = reload(package).predict([data("iris").given[100].tolist()])
+    assert output.label == "virginica"
+    assert list(output.probabilities.values()) == pytest.approx(model.predict_proba(data("iris").given[100:101])[0], abs=1e-4)
+
+
+def test_an_onnx_file_of_columns_is_served_by_name(workshop):
+    """The sample's columns are matched by the inputs' names."""
+    path = workshop.folder / "sample.csv"
+    path.write_text("city,age,more\nTurku,1.5,x\nÅbo,2,y\n,3,z\n", encoding="utf-8")
+    package = workshop.build(graphs.columns(), ".onnx", sample=path, target=None)
+    assert package.card.signature.names == ("age", "city")
+    assert [output.value for output in reload(package).predict([[1.5, "Turku"], [2.0, "Åbo"], [3.0, None]])] == [101.5, 2.0, 3.0]
+
+
+@pytest.mark.parametrize(
+    ("model", "note"),
+    [
+        (graphs.anonymous(), "the graph does not name its classes, so their probabilities are left out"),
+        (graphs.classifier(transform="NONE"), "the graph's scores are no probabilities and are left out"),
+    ],
+)
+def test_scores_that_are_no_probabilities_are_left_out(workshop, model, note):
+    """The label serves alone, and the card says why."""
+    width = model.graph.input[0].type.tensor_type.shape.dim[1].dim_value
+    path = workshop.folder / "sample.csv"
+    pd.DataFrame(np.eye(4)[:, :width], columns=list("abc")[:width]).to_csv(path, index=False)
+    package = workshop.build(model, ".onnx", sample=path, target=None)
+    assert package.card.notes == (note,)
+    assert reload(package).predict([[0.0, 1.0, 0.0][:width]])[0].probabilities is msgspec.UNSET
+
+
+def test_a_graph_with_data_elsewhere_is_refused(workshop):
+    """Nothing is loaded, whatever the path."""
+    model = graphs.linear()
+    model.graph.initializer[0].data_location = TensorProto.EXTERNAL
+    model.graph.initializer[0].external_data.add(key="location", value="weights.bin")
+    with pytest.raises(Rejected, match=r"model\.onnx: the ONNX file keeps its tensor 'weights' in another file"):
+        workshop.build(model, ".onnx")
+
+
+def test_an_onnx_model_that_answers_nonsense_is_refused(workshop):
+    """A value that is not finite on the sample."""
+    path = workshop.folder / "sample.csv"
+    path.write_text("a,b\n1e308,1e308\n", encoding="utf-8")
+    with pytest.raises(Rejected, match=r"answered a number that is not finite, tried on its own sample"):
+        workshop.build(graphs.linear(), ".onnx", sample=path, target=None)
+
+
+@pytest.mark.parametrize(("labels", "kind"), [([False, True], bool), ([0.0, 1.0], float), ([3, 5], int), (["a", "b"], str)])
+@pytest.mark.parametrize("make", [LogisticRegression, lambda: RandomForestClassifier(5, random_state=0), KNeighborsClassifier])
+def test_classes_of_every_type_come_back(workshop, labels, kind, make):
+    """Booleans, floats, integers and text are answered as what they are, compiled or not."""
+    X = np.array([[float(index % 7), float(index % 5)] for index in range(60)])
+    y = np.array(labels)[(X[:, 0] > 3).astype(int)]
+    path = workshop.folder / "sample.csv"
+    pd.DataFrame(X, columns=["a", "b"]).to_csv(path, index=False)
+    loaded = reload(workshop.build(make().fit(X, y), sample=path, target=None))
+    outputs = loaded.predict([[6.0, 1.0], [0.0, 2.0]])
+    assert [output.label for output in outputs] == [labels[1], labels[0]]
+    assert {type(output.label) for output in outputs} == {kind}
+
+
+def test_a_foreign_export_in_float64_is_compared_as_such(workshop):
+    """Its golden rows may differ by 1e-9 only."""
+    doubles = skl2onnx.convert_sklearn(fitted("ridge"), initial_types=[("X", DoubleTensorType([None, 10]))])
+    floats = skl2onnx.convert_sklearn(fitted("ridge"), initial_types=[("X", FloatTensorType([None, 10]))])
+    assert workshop.build(doubles, ".onnx", sample="diabetes").card.tolerance == 1e-9
+    assert workshop.build(floats, ".onnx", sample="diabetes").card.tolerance == 1e-4

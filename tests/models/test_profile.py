@@ -1,0 +1,62 @@
+"""Profiles of samples."""
+
+from __future__ import annotations
+
+import msgspec
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from core.values import Output
+from models.profile import BINS, MOST_CATEGORIES, Profile, categories, numbers, profile
+from models.signature import Signature, infer
+
+FINITE = st.floats(-1e12, 1e12)
+
+
+@given(st.lists(st.none() | FINITE, max_size=60))
+@settings(deadline=None)
+def test_every_present_number_is_in_one_bin(values):
+    """The bins hold all values that are present, between the smallest and the largest, and no more."""
+    found = numbers(values)
+    present = [value for value in values if value is not None]
+    assert (found.count, found.missing) == (len(values), len(values) - len(present))
+    assert sum(found.counts) == len(present)
+    assert len(found.counts) <= BINS
+    if present:
+        assert (found.edges[0], found.edges[-1]) == (min(present), max(present)) == (found.minimum, found.maximum)
+        assert found.mean == pytest.approx(np.mean(present), rel=1e-9, abs=1e-3)
+
+
+def test_bins_are_deciles():
+    """Ten bins of about equal counts, wherever the values are many."""
+    found = numbers(list(np.random.default_rng(5).lognormal(size=1000)))
+    assert found.counts == (100,) * 10
+
+
+def test_the_most_frequent_categories_are_kept():
+    """The rest is counted together, so that counts add up."""
+    found = categories([*(["a"] * 5), *(["b"] * 3), None, *(f"rare {index}" for index in range(40))])
+    assert list(found.top)[:2] == ["a", "b"]
+    assert len(found.top) == MOST_CATEGORIES
+    assert (found.count, found.missing, found.distinct) == (49, 1, 42)
+    assert sum(found.top.values()) + found.other == 48
+
+
+def test_a_classifiers_answers_are_profiled():
+    """Labels as categories, and the distribution of each class's probability."""
+    columns = {"x": [1.0, 2.0, 3.0], "city": ["a", "b", None]}
+    outputs = [Output(label=1, probabilities={"0": 1 - share, "1": share}) for share in (0.6, 0.7, 0.9)]
+    found = profile(Signature(infer(columns), "classification", (0, 1)), columns, outputs)
+    assert found.rows == 3
+    assert list(found.features) == ["x", "city"]
+    assert found.outputs["label"].top == {"1": 3}
+    assert found.outputs["probability of 1"].mean == pytest.approx(0.7333, abs=1e-4)
+    assert msgspec.json.decode(msgspec.json.encode(found), type=Profile) == found
+
+
+def test_a_regressions_answers_are_profiled():
+    """The distribution of its values."""
+    found = profile(Signature(infer({"x": [1, 2]}), "regression"), {"x": [1, 2]}, [Output(value=3.0), Output(value=5.0)])
+    assert (found.outputs["value"].mean, found.outputs["value"].sd) == (4.0, 1.0)
