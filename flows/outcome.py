@@ -61,18 +61,23 @@ def accept(posts: Sequence[OutcomePost], desk: Desk) -> Accepted:
         raise Invalid("expected at least one outcome, got an empty list", field="outcomes")
     if len(posts) > desk.max_outcomes:
         raise TooLarge(f"expected at most {desk.max_outcomes} outcomes in one post, got {len(posts)}", field="outcomes")
-    now = desk.clock()
-    several = len(posts) > 1
-    observed = [_check(post, f"[{index}]." if several else "", now, desk.endpoints) for index, post in enumerate(posts)]
+    observed = check(posts, desk.clock(), desk.endpoints)
     seen: set[object] = set()
+    duplicates = 0
     for one in observed:
         key = _identity(one)
-        if key is None or key not in seen:
-            desk.append(events.encode(one))
-        if key is not None:
-            seen.add(key)
-    distinct = len(seen) + sum(_identity(one) is None for one in observed)
-    return Accepted(distinct, len(observed) - distinct)
+        if key is not None and key in seen:
+            duplicates += 1
+            continue
+        seen.add(key)
+        desk.append(events.encode(one))
+    return Accepted(len(observed) - duplicates, duplicates)
+
+
+def check(posts: Sequence[OutcomePost], now: float, endpoints: Container[str]) -> list[Observed]:
+    """The outcomes as events that arrived at `now`; raises Invalid naming the first wrong one and its field."""
+    several = len(posts) > 1
+    return [_check(post, f"[{index}]." if several else "", now, endpoints) for index, post in enumerate(posts)]
 
 
 def _check(post: OutcomePost, where: str, now: float, endpoints: Container[str]) -> Observed:

@@ -68,7 +68,6 @@ class HotRoutes:
     def __init__(self, worker: Worker, flask: WSGI) -> None:
         self._worker = worker
         self._flask = flask
-        self._desk_of = lambda: Desk(worker.writer.append, clock, worker.routes.by_endpoint, worker.home.settings.max_rows)
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request."""
@@ -147,7 +146,8 @@ class HotRoutes:
         worker.guard.traffic(environ.get("HTTP_AUTHORIZATION"), "outcome")
         body = self._body(environ)
         posts = decode(_OUTCOME_BODY, body) if body.lstrip()[:1] == b"[" else [decode(_ONE_OUTCOME, body)]
-        accepted = outcome.accept(posts, self._desk_of())
+        desk = Desk(worker.writer.append, clock, worker.routes.by_endpoint, worker.home.settings.max_rows)
+        accepted = outcome.accept(posts, desk)
         worker.commit.wait()
         known = worker.routes.metrics
         for metric, count in Counter(post.metric if post.metric in known else "" for post in posts).items():
@@ -182,7 +182,7 @@ class HotRoutes:
         length = environ.get("CONTENT_LENGTH")
         if length and length.isdigit() and int(length) > most:
             raise _too_large(most)
-        timeout = gevent.Timeout.start_new(self._worker.home.settings.body_timeout)  # type: ignore[no-untyped-call]
+        timeout = gevent.Timeout.start_new(self._worker.home.settings.body_timeout)
         try:
             body: bytes = environ["wsgi.input"].read(most + 1)
         except gevent.Timeout as caught:

@@ -71,7 +71,7 @@ def table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> str:
 
 def arms(given: Sequence[str]) -> dict[str, ArmSpec]:
     """`control=credit@champion:90` → its arm."""
-    found = {}
+    found: dict[str, ArmSpec] = {}
     for text in given:
         name, reference, weight = _split(text, "--arm", "NAME=MODEL@VERSION:WEIGHT such as control=credit@champion:90")
         if weight is None:
@@ -82,7 +82,7 @@ def arms(given: Sequence[str]) -> dict[str, ArmSpec]:
 
 def shadows(given: Sequence[str]) -> dict[str, ShadowSpec]:
     """`next=credit@3` or `next=credit@3:0.1` → its shadow."""
-    found = {}
+    found: dict[str, ShadowSpec] = {}
     for text in given:
         name, reference, sample = _split(text, "--shadow", "NAME=MODEL@VERSION[:SAMPLE] such as next=credit@3:0.1")
         found[_once(name, found, "--shadow")] = ShadowSpec(reference, 1.0 if sample is None else sample)

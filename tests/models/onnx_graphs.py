@@ -68,10 +68,16 @@ def anonymous() -> ModelProto:
 
 
 def columns() -> ModelProto:
-    """value = age, where city is "Turku" 100 more: one input per column, one of them text."""
+    """value = age, where city is "Turku" 100 more, where it is empty 7: one input per column, one of them text."""
     nodes = [
         helper.make_node(
-            "LabelEncoder", ["city"], ["extra"], domain="ai.onnx.ml", keys_strings=["Turku"], values_floats=[100.0], default_float=0.0
+            "LabelEncoder",
+            ["city"],
+            ["extra"],
+            domain="ai.onnx.ml",
+            keys_strings=["Turku", ""],
+            values_floats=[100.0, 7.0],
+            default_float=0.0,
         ),
         helper.make_node("Add", ["age", "extra"], ["value"]),
     ]

@@ -288,12 +288,12 @@ def test_an_onnx_file_serves_as_it_is(workshop, sample):
 
 
 def test_an_onnx_file_of_columns_is_served_by_name(workshop):
-    """The sample's columns are matched by the inputs' names."""
+    """The sample's columns are matched by the inputs' names; a missing text is an empty one."""
     path = workshop.folder / "sample.csv"
     path.write_text("city,age,more\nTurku,1.5,x\nÅbo,2,y\n,3,z\n", encoding="utf-8")
     package = workshop.build(graphs.columns(), ".onnx", sample=path, target=None)
     assert package.card.signature.names == ("age", "city")
-    assert [output.value for output in reload(package).predict([[1.5, "Turku"], [2.0, "Åbo"], [3.0, None]])] == [101.5, 2.0, 3.0]
+    assert [output.value for output in reload(package).predict([[1.5, "Turku"], [2.0, "Åbo"], [3.0, None]])] == [101.5, 2.0, 10.0]
 
 
 @pytest.mark.parametrize(

@@ -87,6 +87,9 @@ def test_other_files_are_refused(csv, tmp_path):
         read(tmp_path / "absent.csv")
     with pytest.raises(Invalid, match="no such file"):
         read(tmp_path / "absent.parquet")
+    (tmp_path / "folder.csv").mkdir()
+    with pytest.raises(Invalid, match="no such file"):
+        read(tmp_path / "folder.csv")
     (tmp_path / "broken.parquet").write_bytes(b"PAR1 and no more")
     with pytest.raises(Malformed, match="not readable as Parquet"):
         read(tmp_path / "broken.parquet")
