@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 from alembic import command
@@ -10,6 +11,9 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 from store import dialect
+
+# Alembic tells at INFO what it did; that it had nothing to do is no news.
+logging.getLogger("alembic").setLevel(logging.WARNING)
 
 _SCRIPTS = Path(__file__).parent / "migrations"
 
