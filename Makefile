@@ -18,7 +18,7 @@ demo: .venv/runtime ## two models on real data: split, shadow, outcomes, verdict
 # Two processes, as two cores are what tests may count on; tests/conftest.py says how they share the work.
 test: .venv/development ## all tests; system packages are installed where that may be done
 	@scripts/system-packages
-	$(BIN)/python -m pytest -n 2 --dist loadgroup
+	$(BIN)/python -m pytest -n 2
 
 serve: .venv/runtime ## a server on http://127.0.0.1:8080; SERVE="--port 9000" for another place
 	$(BIN)/tiltyard serve $(SERVE)

@@ -20,7 +20,7 @@ def to_rfc3339(seconds: float) -> str:
 def from_rfc3339(text: str, field: str = "timestamp") -> float:
     """Seconds since the epoch; raises Invalid when `text` is no RFC 3339 time with an offset."""
     try:
-        moment = datetime.fromisoformat(text)
+        moment = datetime.fromisoformat(text.upper())
     except ValueError:
         moment = None
     if moment is None or moment.tzinfo is None or "T" not in text.upper():

@@ -12,6 +12,8 @@ from core.errors import Invalid
 
 PREFIX = "TILTYARD_"
 
+_DAY = 86400.0
+
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """What an operator can tune. Sizes in bytes, times in seconds."""
@@ -23,14 +25,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     trusted_hosts: Annotated[str, Meta(description="Further Host names, comma-separated, that control routes accept.")] = ""
     max_body_bytes: Annotated[int, Meta(description="Largest request body, chunked or not.", ge=1)] = 4 * 2**20
     max_rows: Annotated[int, Meta(description="Most rows in one prediction, most outcomes in one post.", ge=1)] = 1000
-    body_timeout: Annotated[float, Meta(description="Seconds a client may take to send its body.", gt=0)] = 20.0
+    body_timeout: Annotated[float, Meta(description="Seconds a client may take to send its body.", gt=0, le=_DAY)] = 20.0
     segment_bytes: Annotated[int, Meta(description="Size at which a journal segment is closed.", ge=4096)] = 256 * 2**20
     retention_seconds: Annotated[float, Meta(description="How long journal segments are kept after all readers passed them.", ge=0)] = (
         30 * 86400.0
     )
     journal_cap_bytes: Annotated[int, Meta(description="Journal size above which shadows may be overtaken.", ge=4096)] = 20 * 2**30
-    fsync_interval: Annotated[float, Meta(description="Seconds between background fsyncs of the journal.", gt=0)] = 0.1
-    plan_poll: Annotated[float, Meta(description="Seconds between a worker's looks for a new plan.", gt=0)] = 0.1
+    fsync_interval: Annotated[float, Meta(description="Seconds between background fsyncs of the journal.", gt=0, le=_DAY)] = 0.1
+    plan_poll: Annotated[float, Meta(description="Seconds between a worker's looks for a new plan.", gt=0, le=_DAY)] = 0.1
     quarantine_seconds: Annotated[float, Meta(description="How long an outcome waits for its unit before it is quarantined.", ge=0)] = 60.0
     shadow_memory_bytes: Annotated[int, Meta(description="Memory limit of one shadow process.", ge=2**28)] = 2 * 2**30
     shadow_batch: Annotated[int, Meta(description="Most requests in a shadow's micro-batch.", ge=1)] = 64

@@ -51,18 +51,20 @@ def tuning(alpha: float, one_sided: bool = True) -> float:
     return float(-special.lambertw(-(level**2) / math.e, -1).real - 1.0)
 
 
-def clock(v: Real, variance: float, effect: float, alpha: float, power: float) -> Real:
+@np.errstate(over="ignore", invalid="ignore", divide="ignore")
+def clock(v: Real, variance: Real, effect: Real, alpha: float, power: float) -> Real:
     """x = V / V*, with V* = σ₀⁴ I* and I* = ((z_α + z_β) / effect)².
 
-    `variance` is σ₀², `effect` the smallest difference that matters, in the metric's units. V rises as units mature and
-    is 1 about when a fixed-horizon test of that effect would have its planned power.
+    `variance` is σ₀², `effect` the smallest difference that matters, in the metric's units. The clock moves on as units
+    mature, and is 1 about when a fixed-horizon test of that effect would have its planned power.
     """
-    planned = math.sqrt(variance) * float(special.ndtri(1.0 - alpha) + special.ndtri(power)) / effect
-    return v / variance / planned / planned
+    share = effect / (np.sqrt(variance) * (special.ndtri(1.0 - alpha) + special.ndtri(power)))
+    return v / variance * share * share
 
 
+@np.errstate(over="ignore", invalid="ignore", divide="ignore")
 def log_evidence(z: Real, x: Real, c: float, one_sided: bool = True) -> Real:
-    """log M at statistic z and clock x > 0; arrays broadcast."""
+    """log M at statistic z and clock x > 0; arrays broadcast. NaN or infinite where the figures leave the range."""
     share = c * x / (1.0 + c * x)
     two_sided = -0.5 * np.log1p(c * x) + 0.5 * z * z * share
     if not one_sided:
@@ -70,6 +72,7 @@ def log_evidence(z: Real, x: Real, c: float, one_sided: bool = True) -> Real:
     return math.log(2.0) + two_sided + special.log_ndtr(z * np.sqrt(share))
 
 
+@np.errstate(over="ignore", invalid="ignore", divide="ignore")
 def boundary(x: Real, alpha: float, one_sided: bool = True) -> Real:
     """The z at which M = 1/α at clock x: reject from there on. In the units of V it is the boundary Σ = z √V.
 

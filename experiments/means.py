@@ -17,6 +17,8 @@ Alternative: TypeAlias = Literal["greater", "less", "two-sided"]
 NEAR_ZERO = 3.0
 """A lift is refused where the control mean is within this many standard errors of 0: its denominator could have either sign."""
 
+NO_SPREAD = "the values do not vary: a test needs spread in at least one arm"
+
 
 class Difference(msgspec.Struct, frozen=True):
     """An estimate with its test. One-sided tests have one bound, and None for the other.
@@ -78,7 +80,7 @@ def lift(
     """The lift (T − C) / |C| of two independent means with the variances *of the means*: dividing by |C| keeps an increase positive.
 
     `fieller` (Fieller 1954) solves (T − ρC)² = t² (v_T + ρ² v_C) for ρ = T / C; `delta` has Var = v_T/C² + T² v_C/C⁴.
-    Raises Refused where C is within 3 standard errors of 0, or Fieller's set is unbounded.
+    Raises Refused where C is within 3 standard errors of 0, Fieller's set is unbounded, or neither mean varies.
     """
     if abs(control) <= NEAR_ZERO * math.sqrt(control_variance):
         raise Refused(f"the control mean {control:.4g} is within {NEAR_ZERO:g} standard errors of 0: a lift relative to it means nothing")
@@ -86,10 +88,13 @@ def lift(
     size, sign = abs(control), math.copysign(1.0, control)
     t, v_t, v_c = sign * treatment / size, treatment_variance / size / size, control_variance / size / size
     estimate, se = sign * (t - 1.0), math.sqrt(v_t + t * t * v_c)
+    ratio = 1.0 + sign * margin  # the T / C at which the lift is the margin
+    spread = math.sqrt(v_t + ratio * ratio * v_c)
+    if se == 0.0 or spread == 0.0:
+        raise Refused(NO_SPREAD)
     if method == "delta":
         return t_test(estimate, se, df, margin, alternative, alpha)
-    ratio = 1.0 + sign * margin  # the T / C at which the lift is the margin
-    statistic = sign * (t - ratio) / math.sqrt(v_t + ratio * ratio * v_c)
+    statistic = sign * (t - ratio) / spread
     low, high = _fieller(t, v_t, v_c, float(special.stdtrit(df, 1.0 - _tail(alternative, alpha))))
     low, high = sorted((sign * (low - 1.0), sign * (high - 1.0)))
     return _checked(estimate, se, statistic, df, alternative, low, high)
@@ -109,7 +114,7 @@ def t_test(
 ) -> Difference:
     """The t test of an estimate with a standard error; `df` = inf is the z test. Raises Refused without spread or out of range."""
     if se == 0.0:
-        raise Refused("the values do not vary: a test needs spread in at least one arm")
+        raise Refused(NO_SPREAD)
     reach = float(special.stdtrit(df, 1.0 - _tail(alternative, alpha))) * se
     return _checked(estimate, se, (estimate - margin) / se, df, alternative, estimate - reach, estimate + reach)
 

@@ -36,8 +36,9 @@ Foldable = Predicted | Observed | Unlogged
 class Fold:
     """The facts of one transaction: `prepare` with all events, `apply` each in order, `flush`."""
 
-    def __init__(self, connection: sa.Connection, known: Known, trials: dict[str, Trial]) -> None:
+    def __init__(self, connection: sa.Connection, known: Known, trials: dict[str, Trial], quarantine_seconds: float) -> None:
         self._connection = connection
+        self._quarantine_seconds = quarantine_seconds
         self._known = known
         self._trials = trials
         self._units: dict[tuple[str, str], UnitRow | None] = {}
@@ -46,7 +47,7 @@ class Fold:
 
     def _clear(self) -> None:
         self._changed: set[tuple[str, str]] = set()
-        self._entered: defaultdict[str, list[str]] = defaultdict(list)
+        self._entered: defaultdict[str, dict[str, tuple[UnitRow, float]]] = defaultdict(dict)
         self._new_ids: set[tuple[str, str, str]] = set()
         self._totals: defaultdict[str, dict[tuple[str, str], tuple[float, int]]] = defaultdict(dict)
         self._arms: defaultdict[tuple[str, int, str], dict[str, int]] = defaultdict(_no_counts)
@@ -78,7 +79,7 @@ class Fold:
     def apply(self, address: Address, event: Foldable, now: float) -> None:
         """Fold one event; `now` is the journal time."""
         if isinstance(event, Predicted):
-            self._predicted(address, event)
+            self._predicted(address, event, now)
         elif isinstance(event, Observed):
             self._observed(address, event, now)
         else:
@@ -95,7 +96,12 @@ class Fold:
         facts.save_waiting(self._connection, self._waiting)
         for experiment, entered in self._entered.items():
             for row in facts.take_waiting(self._connection, experiment, entered):
-                self._place(self._trials[experiment], self._units[experiment, row.unit], row.metric, row.value, row.timestamp, row.at)
+                # As both stood when the unit entered: what the batch brought since then must not matter.
+                entry, at = entered[row.unit]
+                if row.at <= at - self._quarantine_seconds:
+                    self._tally(experiment, QUARANTINED)
+                else:
+                    self._place(self._trials[experiment], entry, row.metric, row.value, row.timestamp, row.at)
         facts.save_units(self._connection, [unit for key in self._changed if (unit := self._units[key]) is not None])
         for experiment, totals in self._totals.items():
             facts.add_totals(self._connection, experiment, totals)
@@ -113,7 +119,7 @@ class Fold:
     def _plan(self, event: Predicted) -> Plan:
         return self._known.plan(self._connection, event.endpoint, event.plan)
 
-    def _predicted(self, address: Address, event: Predicted) -> None:
+    def _predicted(self, address: Address, event: Predicted, now: float) -> None:
         plan = self._plan(event)
         if not event.flags & PINNED:
             self._mirror(address, event, plan)
@@ -125,20 +131,25 @@ class Fold:
         key = (plan.experiment, _unit_of(address, event))
         unit = self._units.get(key)
         if event.flags & ENROLLED:
-            self._analyse(key, unit, event, plan)
+            self._analyse(key, unit, event, plan, now)
         elif unit is None and event.unit is not None:
             self._save(UnitRow(*key, CONTROL, plan.phase, event.at, event.propensity, "outside"))
 
-    def _analyse(self, key: tuple[str, str], unit: UnitRow | None, event: Predicted, plan: Plan) -> None:
+    def _analyse(self, key: tuple[str, str], unit: UnitRow | None, event: Predicted, plan: Plan, now: float) -> None:
         counts = self._arms[key[0], plan.phase, event.arm]
         counts["predictions"] += 1
         if unit is None or unit.state == "outside":
             counts["units"] += 1
-            self._save(UnitRow(*key, event.arm, plan.phase, event.at, event.propensity, facts.OPEN))
-            self._entered[key[0]].append(key[1])
-        elif unit.state == facts.OPEN and unit.phase == plan.phase and unit.arm != event.arm:
+            entered = UnitRow(*key, event.arm, plan.phase, event.at, event.propensity, facts.OPEN)
+            self._save(entered)
+            self._entered[key[0]][key[1]] = (entered, now)
+        elif unit.state == facts.OPEN and unit.phase == plan.phase and unit.arm != event.arm and not self._due(unit, now):
             self._arms[key[0], unit.phase, unit.arm]["two_arms"] += 1
             self._save(unit._replace(state="two_arms"))
+
+    def _due(self, unit: UnitRow, now: float) -> bool:
+        """Whether the unit has matured by journal time, though it may be settled only at the end of the batch."""
+        return unit.entry <= self._trials[unit.experiment].window.entered_by(now)
 
     def _mirror(self, address: Address, event: Predicted, plan: Plan) -> None:
         for name, shadow in plan.shadows.items():

@@ -28,6 +28,9 @@ Effect: TypeAlias = Callable[[sa.Connection], float]
 Work: TypeAlias = Callable[[Sequence[Entry], float], Effect]
 """Turns entries that follow a journal time into their effect; outside any transaction, so it may take its time."""
 
+Loss: TypeAlias = Callable[[sa.Connection, Entry], None]
+"""Stores what it means that an entry was put aside."""
+
 RECORD = "record"
 """The reader that folds events into facts."""
 
@@ -48,13 +51,14 @@ def decode(entry: Entry) -> Event | None:
 
 
 class Follower:
-    """One reader. Its position must exist (`store.positions.begin`)."""
+    """One reader. Its position must exist (`store.positions.begin`). `lost` is told of an entry that is put aside."""
 
-    def __init__(self, store: Store, directory: Path, name: str, *, careful: bool = False) -> None:
+    def __init__(self, store: Store, directory: Path, name: str, *, careful: bool = False, lost: Loss | None = None) -> None:
         self._store = store
         self._directory = directory
         self._name = name
         self._careful = CAREFUL_EVENTS if careful else 0
+        self._lost = lost
         with store.read() as connection:
             row = positions.get(connection, name)
         if row is None:
@@ -103,6 +107,8 @@ class Follower:
         _log.error("%s: put aside the event at %s", reason, entry.address)
         with self._store.write() as connection:
             positions.put_aside(connection, self._name, entry.address.position, reason, self.at)
+            if self._lost is not None:
+                self._lost(connection, entry)
             positions.advance(connection, self._name, self._position, entry.next, self.at)
         self._position = entry.next
 

@@ -41,7 +41,7 @@ class Recorder:
     def fold(self, connection: sa.Connection, entries: Sequence[Entry], at: float) -> float:
         """Fold `entries`, which follow journal time `at`, and return the journal time after them."""
         trials = begun_trials.begun(connection)
-        fold = Fold(connection, self._known, trials)
+        fold = Fold(connection, self._known, trials, self._quarantine_seconds)
         decoded = [(entry.address, event) for entry in entries if (event := decode(entry)) is not None]
         fold.prepare([(address, event) for address, event in decoded if isinstance(event, Foldable)])
         for address, event in decoded:

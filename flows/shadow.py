@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import msgspec
 import sqlalchemy as sa
+from msgspec.structs import replace
 
 from core.errors import ModelFailed
 from core.events import PINNED, Event, Predicted
@@ -74,6 +75,13 @@ class ShadowRunner:
             return max([at, *(event.at for _, event in read)])
 
         return effect
+
+    def drop(self, connection: sa.Connection, entry: Entry) -> None:
+        """Count an entry that was put aside as dropped, where it is mirrored here: else it would wait for ever."""
+        event = decode(entry)
+        if event is not None and mirrored(connection, self._known, self._name, [(entry.address, event)]):
+            totals = totals_of(connection, self._name)
+            save_totals(connection, self._name, replace(totals, dropped=totals.dropped + 1))
 
     def _columns(self, connection: sa.Connection, number: int) -> tuple[int, ...] | None:
         plan = self._known.plan(connection, self._name.endpoint, number)

@@ -76,7 +76,7 @@ def arranger(signature: Signature, layout: Layout) -> Callable[[Sequence[Row]], 
 
 
 def _framer(signature: Signature) -> Callable[[Sequence[Row]], Any]:
-    """Columns by name, in the types that reading the training file gives: text is `object` with NaN where missing."""
+    """Columns by name, in the types that pandas gives them when it reads a file; what is missing is NaN."""
     import pandas as pd
 
     names = list(signature.names)

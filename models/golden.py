@@ -43,7 +43,7 @@ def check(runtime: Runtime, golden: Golden, tolerance: float) -> None:
         answered = runtime.predict([row])[0]
         apart = difference(expected, answered)
         if not apart <= tolerance:
-            raise ModelFailed(f"golden row {place}: expected {_shown(expected)}, got {_shown(answered)} (difference {apart:.3g})")
+            raise ModelFailed(f"golden row {place} differs by {apart:.3g}: expected {_shown(expected)}, got {_shown(answered)}")
 
 
 def _shown(output: Output) -> str:

@@ -41,7 +41,10 @@ def read(path: Path) -> Sample:
         raise Invalid(f"sample: expected a file ending in .csv or .parquet, got {path.name!r}", field="sample")
     if not path.is_file():
         raise Invalid(f"sample: {path}: no such file", field="sample")
-    sample = reader(path)
+    try:
+        sample = reader(path)
+    except OSError as error:
+        raise Invalid(f"sample: {path}: {error.strerror or error}", field="sample") from None
     if not sample.columns or not next(iter(sample.columns.values())):
         raise Invalid(f"sample: {path.name} has no rows", field="sample")
     return sample

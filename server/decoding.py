@@ -23,6 +23,8 @@ def decode(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
         raise _worded(str(error)) from None
     except msgspec.DecodeError as error:
         raise Malformed(f"body: expected JSON: {error}", field="body") from None
+    except UnicodeDecodeError as error:
+        raise Malformed(f"body: expected UTF-8: {error.reason} at byte {error.start} of a text", field="body") from None
     except RecursionError:
         raise TooLarge("body: nested too deeply", field="body") from None
 

@@ -64,7 +64,7 @@ def _shadow(home: Home, name: ShadowName, *, careful: bool) -> None:
     resource.setrlimit(resource.RLIMIT_DATA, (most, most))
     loaded = loader(home.store, home.blobs)(parse_version(name.version))
     runner = ShadowRunner(home.store, name, loaded, home.settings.shadow_batch)
-    follower = Follower(home.store, home.journal, name.reader, careful=careful)
+    follower = Follower(home.store, home.journal, name.reader, careful=careful, lost=runner.drop)
     while True:
         if not follower.step(runner.work, runner.limit):
             time.sleep(IDLE_SECONDS)

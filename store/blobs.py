@@ -25,10 +25,14 @@ class Blobs:
         path.parent.mkdir(parents=True, exist_ok=True)
         # Written under another name and renamed when it is on disk: a name that exists always has its whole content.
         with NamedTemporaryFile(dir=path.parent, prefix=".new-", delete=False) as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(file.name).replace(path)
+            try:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+                Path(file.name).replace(path)
+            except OSError:
+                Path(file.name).unlink()
+                raise
         for directory in (path.parent, self._directory):
             _sync_directory(directory)
         return digest

@@ -9,7 +9,9 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from alembic.util import CommandError
 
+from core.errors import Conflict
 from store import dialect
 
 # Alembic tells at INFO what it did; that it had nothing to do is no news.
@@ -19,10 +21,19 @@ _SCRIPTS = Path(__file__).parent / "migrations"
 
 
 def upgrade(url: str) -> None:
-    """Bring the schema at `url` to the newest revision; nothing happens where it is there already."""
+    """Bring the schema at `url` to the newest revision; nothing happens where it is there already.
+
+    Raises Conflict where a later Tiltyard has migrated it.
+    """
     found, expected = revisions(url)
-    if found != expected:
+    if found == expected:
+        return
+    try:
         command.upgrade(_config(url), "head")
+    except CommandError:
+        raise Conflict(
+            f"the store has schema {found}, this Tiltyard knows none after {expected}: it needs a later one", code="schema"
+        ) from None
 
 
 def revisions(url: str) -> tuple[str | None, str | None]:

@@ -10,9 +10,11 @@ import time
 from collections.abc import Iterator
 from multiprocessing import resource_tracker
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
+from xdist.scheduler import LoadScopeScheduling
 
 ROOT = Path(__file__).parent.parent
 GRACE = 2.0
@@ -38,16 +40,22 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
             pytest.skip(message)
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """How `make test` shares the tests out over two processes (pytest-xdist's groups stay together).
+class Sharing(LoadScopeScheduling):
+    """How `make test` shares the tests out over two processes.
 
     A file stays together, for its fixtures. Whatever starts servers stays together too: two of them at once on two cores
-    would measure each other.
+    would measure each other. (Not by pytest-xdist's `loadgroup`: pytest 9.2 made that a silent no-op.)
     """
-    for item in items:
-        starts_servers = item.path.relative_to(ROOT / "tests").parts[0] in {"flows", "server", "packaging"}
-        item.add_marker(pytest.mark.xdist_group("servers" if starts_servers else item.path.stem))
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        return "servers" if file.split("/")[1] in {"e2e", "flows", "packaging", "server"} else file
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Sharing:
+    """Asked by pytest-xdist."""
+    return Sharing(config, log)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -53,7 +53,7 @@ def test_a_model_that_answers_as_before_passes():
 def test_a_model_that_answers_otherwise_is_named():
     """The error says which row, what was expected, what came, and how far apart they are."""
     rows = [(1.0,), (2.0,)]
-    with pytest.raises(ModelFailed, match=r'golden row 0: expected \{"value":2.0\}, got \{"value":2.5\} \(difference 0.25\)'):
+    with pytest.raises(ModelFailed, match=r'golden row 0 differs by 0\.25: expected \{"value":2\.0\}, got \{"value":2\.5\}'):
         check(Doubling(error=0.5), choose(rows, Doubling().predict(rows)), 1e-9)
 
 

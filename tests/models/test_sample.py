@@ -95,6 +95,18 @@ def test_other_files_are_refused(csv, tmp_path):
         read(tmp_path / "broken.parquet")
 
 
+def test_a_file_that_may_not_be_read_is_refused(csv, monkeypatch):
+    """In the words of the operating system."""
+    path = csv("a\n1\n")
+
+    def forbidden(*_, **__):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("pathlib.Path.open", forbidden)
+    with pytest.raises(Invalid, match="Permission denied"):
+        read(path)
+
+
 def test_parquet_columns_keep_their_types(tmp_path):
     """Numbers, text, booleans and categories come as plain values, missing ones as None; an index is no column."""
     frame = pd.DataFrame(

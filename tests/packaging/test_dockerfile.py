@@ -10,7 +10,6 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.error
 import urllib.request
 from pathlib import Path
 
@@ -65,7 +64,7 @@ def wait_until_healthy(server: subprocess.Popen[bytes], port: int) -> None:
             with urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=2) as answer:
                 assert answer.status == 200
                 return
-        except (urllib.error.URLError, ConnectionError):
+        except OSError:  # refused, reset, no answer in time, or not 200 yet
             assert server.poll() is None, f"the server ended with {server.returncode}"
             assert time.monotonic() < deadline, f"not healthy after {START} s"
             time.sleep(0.1)
@@ -110,3 +109,12 @@ def test_the_start_command_serves_and_stops(environment: dict[str, str], tmp_pat
             assert server.wait(STOP) == 0
         finally:
             server.kill()
+
+
+def test_the_start_command_lets_no_one_in(environment: dict[str, str], tmp_path: Path) -> None:
+    """CMD as it stands, without a token: refused with one line that names what is missing."""
+    environment = {**environment, "TILTYARD_HOME": str(tmp_path / "home")}
+    refused = subprocess.run(command("CMD"), env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=START, check=False)
+    assert refused.returncode == 1
+    assert len(refused.stderr.splitlines()) == 1
+    assert "TILTYARD_ADMIN_TOKEN_FILE" in refused.stderr

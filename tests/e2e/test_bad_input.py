@@ -1,0 +1,338 @@
+"""Bad input is the client's fault and is told so: 4xx with a message that names the field, never 5xx."""
+
+from __future__ import annotations
+
+import json
+import math
+import socket
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.e2e.real_server import PATIENCE, Reply, Server
+
+PREDICT, OUTCOMES, INFER = "/v1/endpoints/credit/predict", "/v1/outcomes", "/v2/models/credit/infer"
+GOOD = dict.fromkeys(("age", "sex", "bmi", "bp", "s1", "s2", "s3", "s4", "s5", "s6"), 0.01)
+TEN_MEGABYTES = 10 * 2**20
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _endpoint(server: Server) -> None:
+    server.create("credit", {"control": ("dia@1", 1), "treatment": ("dia@2", 1)})
+
+
+def features(**changes: Any) -> dict[str, Any]:
+    return {"features": {**GOOD, **changes}}
+
+
+def without(name: str) -> dict[str, Any]:
+    return {"features": {key: value for key, value in GOOD.items() if key != name}}
+
+
+def raw(text: str) -> bytes:
+    """A good request whose `bmi` is written so."""
+    return json.dumps(features(bmi="@")).replace('"@"', text).encode()
+
+
+def outcome(**changes: Any) -> dict[str, Any]:
+    return {"endpoint": "credit", "unit": "u", "metric": "m", "value": 1, **changes}
+
+
+def tensor(**changes: Any) -> dict[str, Any]:
+    return {"inputs": [{"name": "x", "shape": [1, 10], "datatype": "FP64", "data": [0.0] * 10, **changes}]}
+
+
+def columns(**changes: Any) -> dict[str, Any]:
+    given = [{"name": name, "shape": [1], "datatype": "FP64", "data": [value]} for name, value in {**GOOD, **changes}.items()]
+    return {"inputs": given}
+
+
+DEEP = b"[" * 200_000
+EVEN = {"weights": {"control": 1, "treatment": 1}}
+
+
+def arms(version: str = "dia@1", name: str = "control", endpoint: str = "new") -> dict[str, Any]:
+    return {"endpoint": endpoint, "arms": {name: {"version": version, "weight": 1}}}
+
+
+def trial(metrics: list[object], mde: float) -> dict[str, Any]:
+    return {"experiment": "e", "endpoint": "credit", "design": {"metrics": metrics, "mde": mde}}
+
+
+CASES: list[tuple[str, str, object, int, str]] = [
+    ("NaN", PREDICT, raw("NaN"), 400, "body"),
+    ("Infinity", PREDICT, raw("Infinity"), 400, "body"),
+    ("-Infinity", PREDICT, raw("-Infinity"), 400, "body"),
+    ("1e400", PREDICT, raw("1e400"), 422, "features"),
+    ("a huge integer", PREDICT, raw("9" * 400), 422, "features.bmi"),
+    ("a missing feature", PREDICT, without("bmi"), 422, "bmi"),
+    ("an unknown feature", PREDICT, features(colour=1), 422, "colour"),
+    ("text for a number", PREDICT, features(bmi="high"), 422, "bmi"),
+    ("a boolean for a number", PREDICT, features(bmi=True), 422, "bmi"),
+    ("a list for a number", PREDICT, features(bmi=[1]), 422, "bmi"),
+    ("null where the sample had none missing", PREDICT, features(bmi=None), 422, "bmi"),
+    ("no features", PREDICT, {}, 422, "features"),
+    ("features and instances", PREDICT, {**features(), "instances": [GOOD]}, 422, "features"),
+    ("features of a wrong type", PREDICT, {"features": [1]}, 422, "features"),
+    ("a short row", PREDICT, {"instances": [[1, 2]]}, 422, "instances"),
+    ("a long row", PREDICT, {"instances": [[0] * 11]}, 422, "instances"),
+    ("a row that is none", PREDICT, {"instances": [7]}, 422, "instances"),
+    ("a wrong second row", PREDICT, {"instances": [GOOD, {**GOOD, "bp": "x"}]}, 422, "bp"),
+    ("an empty batch", PREDICT, {"instances": []}, 422, "instances"),
+    ("too many rows", PREDICT, {"instances": [[0] * 10] * 1001}, 413, "instances"),
+    ("an unknown key", PREDICT, {**features(), "colour": 1}, 422, "colour"),
+    ("a unit that is a number", PREDICT, {**features(), "unit": 7}, 422, "unit"),
+    ("an empty unit", PREDICT, {**features(), "unit": ""}, 422, "unit"),
+    ("an endless unit", PREDICT, {**features(), "unit": "u" * 201}, 422, "unit"),
+    ("a unit with a NUL", PREDICT, {**features(), "unit": "a\0b"}, 422, "unit"),
+    ("a lone surrogate in the unit", PREDICT, b'{"unit": "\\ud800", "features": {}}', 400, "body"),
+    ("a lone surrogate as a key", PREDICT, b'{"\\udfff": 1}', 400, "body"),
+    ("invalid UTF-8", PREDICT, b'{"unit": "\xff\xfe"}', 400, "UTF-8"),
+    ("invalid UTF-8 in a key", PREDICT, b'{"features": {"\xff": 1}}', 400, "UTF-8"),
+    ("invalid UTF-8", OUTCOMES, b'{"endpoint": "credit", "unit": "\xff", "metric": "m", "value": 1}', 400, "UTF-8"),
+    ("invalid UTF-8", INFER, b'{"inputs": [{"name": "\xff"}]}', 400, "UTF-8"),
+    ("invalid UTF-8", "PUT /v1/endpoints/credit/traffic", b'{"weights": {"\xff": 1}}', 400, "UTF-8"),
+    ("an unknown endpoint", "/v1/endpoints/nobody/predict", features(), 404, "endpoint"),
+    ("a name that is none", "/v1/endpoints/%00/predict", features(), 404, "endpoint"),
+    ("no body", PREDICT, b"", 400, "body"),
+    ("garbage", PREDICT, bytes(range(256)), 400, "body"),
+    ("half of JSON", PREDICT, b'{"features": {', 400, "body"),
+    ("JSON and more", PREDICT, b"{} {}", 400, "body"),
+    ("lists in lists", PREDICT, DEEP, 422, "body"),
+    ("nested too deeply", PREDICT, b'{"features": {"bmi": ' + DEEP, 413, "nested"),
+    ("not an object", PREDICT, b"7", 422, "body"),
+    ("NaN", OUTCOMES, b'{"endpoint": "credit", "unit": "u", "metric": "m", "value": NaN}', 400, "body"),
+    ("1e400", OUTCOMES, b'{"endpoint": "credit", "unit": "u", "metric": "m", "value": 1e400}', 422, "value"),
+    ("a huge integer", OUTCOMES, outcome(value=10**30), 422, "value"),
+    ("text for a number", OUTCOMES, outcome(value="much"), 422, "value"),
+    ("a list for a number", OUTCOMES, outcome(value=[1]), 422, "value"),
+    ("no value", OUTCOMES, {"endpoint": "credit", "unit": "u", "metric": "m"}, 422, "value"),
+    ("no subject", OUTCOMES, {"metric": "m", "value": 1}, 422, "prediction_id"),
+    ("two subjects", OUTCOMES, outcome(prediction_id="p1-18-0000000000000000"), 422, "prediction_id"),
+    ("a prediction id that is none", OUTCOMES, {"prediction_id": "p", "metric": "m", "value": 1}, 422, "prediction_id"),
+    ("an unknown endpoint", OUTCOMES, outcome(endpoint="nobody"), 422, "endpoint"),
+    ("a label of a unit", OUTCOMES, outcome(metric="label"), 422, "prediction_id"),
+    ("a metric that is no name", OUTCOMES, outcome(metric="a b"), 422, "metric"),
+    ("a timestamp that is none", OUTCOMES, outcome(timestamp="yesterday"), 422, "timestamp"),
+    ("a timestamp of the future", OUTCOMES, outcome(timestamp="2999-01-01T00:00:00Z"), 422, "timestamp"),
+    ("a timestamp beyond dates", OUTCOMES, outcome(timestamp="9999-12-31T23:59:59-23:59"), 422, "timestamp"),
+    ("an empty list", OUTCOMES, [], 422, "outcome"),
+    ("a wrong second one", OUTCOMES, [outcome(), outcome(value="x")], 422, "[1].value"),
+    ("too many", OUTCOMES, [outcome()] * 1001, 413, "outcomes"),
+    ("an unknown key", OUTCOMES, outcome(colour=1), 422, "colour"),
+    ("a lone surrogate", OUTCOMES, b'{"endpoint": "credit", "unit": "\\ud800", "metric": "m", "value": 1}', 400, "body"),
+    ("garbage", OUTCOMES, bytes(range(256)), 400, "body"),
+    ("no body", OUTCOMES, b"", 400, "body"),
+    ("lists in lists", OUTCOMES, DEEP, 422, "[0]"),
+    ("a wrong width", INFER, tensor(shape=[1, 9], data=[0.0] * 9), 422, "inputs.x"),
+    ("a shape that lies", INFER, tensor(shape=[2, 10]), 422, "inputs.x"),
+    ("a shape below zero", INFER, tensor(shape=[-1, -10]), 422, "inputs.x"),
+    ("a shape of three", INFER, tensor(shape=[1, 10, 1]), 422, "inputs.x"),
+    ("a huge shape", INFER, tensor(shape=[2**62, 2**62]), 422, "inputs.x"),
+    ("an unknown type", INFER, tensor(datatype="FP7"), 422, "datatype"),
+    ("ragged data", INFER, tensor(data=[[0.0] * 5, 1]), 422, "inputs.x"),
+    ("text for a number", INFER, columns(bmi="high"), 422, "bmi"),
+    ("an unknown feature", INFER, columns(colour=1.0), 422, "colour"),
+    ("a missing feature", INFER, {"inputs": columns()["inputs"][1:]}, 422, "age"),
+    ("a tensor twice", INFER, {"inputs": columns()["inputs"] * 2}, 422, "inputs"),
+    ("no inputs", INFER, {}, 422, "inputs"),
+    ("an empty batch", INFER, {"inputs": []}, 422, "inputs"),
+    ("a batch of no rows", INFER, tensor(shape=[0, 10], data=[]), 422, "at least one row"),
+    ("a unit that is a number", INFER, {**tensor(), "parameters": {"unit": 7}}, 422, "unit"),
+    ("NaN", INFER, b'{"inputs": [{"name": "x", "shape": [1], "datatype": "FP64", "data": [NaN]}]}', 400, "body"),
+    ("an unknown model", "/v2/models/nobody/infer", tensor(), 404, "nobody"),
+    ("a version that is not loaded", "/v2/models/dia/versions/3/infer", tensor(), 409, "dia@3"),
+    ("a version that is none", "/v2/models/dia/versions/x/infer", tensor(), 422, "version"),
+    ("garbage", INFER, bytes(range(256)), 400, "body"),
+    ("nested too deeply", INFER, b'{"inputs": [], "parameters": {"a": ' + DEEP, 413, "nested"),
+    ("a weight below zero", "PUT /v1/endpoints/credit/traffic", {"weights": {"control": -1, "treatment": 2}}, 422, "weights.control"),
+    ("weights of nothing", "PUT /v1/endpoints/credit/traffic", {"weights": {"control": 0, "treatment": 0}}, 422, "weights"),
+    ("a missing weight", "PUT /v1/endpoints/credit/traffic", {"weights": {"control": 1}}, 422, "treatment"),
+    (
+        "an enrolment above one",
+        "PUT /v1/endpoints/credit/traffic",
+        {**EVEN, "enrolment": 2},
+        422,
+        "enrolment",
+    ),
+    ("an unknown endpoint", "PUT /v1/endpoints/nobody/traffic", {"weights": {"control": 1}}, 404, "nobody"),
+    ("an unknown version", "/v1/endpoints", arms("dia@99"), 404, "dia@99"),
+    ("no control", "/v1/endpoints", arms(name="a"), 422, "control"),
+    ("a name that is none", "/v1/endpoints", arms(endpoint="../x"), 422, "endpoint"),
+    (
+        "an endpoint that exists",
+        "/v1/endpoints",
+        arms(endpoint="credit"),
+        409,
+        "credit",
+    ),
+    ("an unknown arm", "/v1/endpoints/credit/promote", {"arm": "nobody"}, 404, "arm"),
+    ("a wait of an hour", "PUT /v1/endpoints/credit/traffic?wait=3600s", EVEN, 422, "wait"),
+    ("a dry run of maybe", "PUT /v1/endpoints/credit/traffic?dry_run=maybe", EVEN, 422, "dry_run"),
+    (
+        "an experiment without metrics",
+        "/v1/experiments",
+        trial([], 1),
+        422,
+        "metrics",
+    ),
+    (
+        "an effect of nothing",
+        "/v1/experiments",
+        trial([{"name": "m"}], 0),
+        422,
+        "mde",
+    ),
+    ("garbage", "PUT /v1/endpoints/credit/traffic", bytes(range(256)), 400, "body"),
+    ("lists in lists", "PUT /v1/endpoints/credit/traffic", DEEP, 422, "body"),
+]
+
+
+def send(server: Server, route: str, body: object) -> Reply:
+    method, _, path = route.rpartition(" ")
+    return server.request(method or "POST", path, body)
+
+
+def said(reply: Reply) -> str:
+    """The message of an error, in either form."""
+    told = reply.json
+    assert isinstance(told, dict), reply
+    if "error" in told:
+        return str(told["error"])
+    assert (told["status"], reply.headers["Content-Type"]) == (reply.status, "application/problem+json")
+    assert told["code"]
+    return str(told["detail"])
+
+
+@pytest.mark.parametrize(("name", "route", "body", "status", "field"), CASES, ids=[f"{case[1]} {case[0]}" for case in CASES])
+def test_bad_input_is_refused_with_its_field(server: Server, name: str, route: str, body: object, status: int, field: str) -> None:
+    """The status told in the table, and a message that names the field."""
+    reply = send(server, route, body)
+    assert reply.status == status, reply
+    assert field in said(reply), reply
+
+
+@pytest.mark.parametrize("chunked", [False, True], ids=["with Content-Length", "in chunks"])
+@pytest.mark.parametrize("route", [PREDICT, OUTCOMES, INFER, "/v1/endpoints", "/v1/experiments"])
+def test_a_body_of_ten_megabytes_is_413(server: Server, route: str, chunked: bool) -> None:
+    """However it is sent; and the server goes on."""
+    with socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE) as connection:
+        head = f"POST {route} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
+        length = "Transfer-Encoding: chunked" if chunked else f"Content-Length: {TEN_MEGABYTES}"
+        connection.sendall(f"{head}{length}\r\n\r\n".encode())
+        piece = b" " * 65536
+        try:
+            for _ in range(TEN_MEGABYTES // len(piece)):
+                connection.sendall(b"%x\r\n%s\r\n" % (len(piece), piece) if chunked else piece)
+            connection.sendall(b"0\r\n\r\n" if chunked else b"")
+        except (BrokenPipeError, ConnectionResetError):
+            pass  # it has answered, and reads no further
+        answer = connection.recv(65536)
+    assert answer.startswith(b"HTTP/1.1 413"), answer[:500]
+    assert server.predict("credit", GOOD)["predictions"]
+
+
+def test_a_body_just_above_the_limit_is_413_with_a_message(server: Server) -> None:
+    """4 MiB is the default limit, and the message says so."""
+    reply = server.request("POST", PREDICT, b" " * (4 * 2**20 + 1))
+    assert reply.status == 413
+    assert said(reply) == "body: expected at most 4194304 bytes"
+
+
+@pytest.mark.parametrize("part", ["headers", "body", "chunked body"])
+def test_64_half_sent_requests_do_not_stop_service(server: Server, part: str) -> None:
+    """Others are answered at once, on new connections, predictions and control alike."""
+    half = b"POST /v1/endpoints/credit/predict HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+    if part == "body":
+        half += b"Content-Type: application/json\r\nContent-Length: 100\r\n\r\n{"
+    elif part == "chunked body":
+        half += b"Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n{"
+    waiting = [socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE) for _ in range(64)]
+    try:
+        for connection in waiting:
+            connection.sendall(half)
+        for _ in range(30):
+            assert server.predict("credit", GOOD)["predictions"]
+        assert server.get("/readyz") == {"ready": True}
+        server.put("/v1/endpoints/credit/traffic", {"weights": {"control": 1, "treatment": 1}})
+    finally:
+        for connection in waiting:
+            connection.close()
+
+
+TEXT = st.text(st.characters(), max_size=10)
+SCALAR = st.none() | st.booleans() | st.integers() | st.floats() | TEXT
+ANYTHING = st.recursive(SCALAR, lambda inner: st.lists(inner, max_size=5) | st.dictionaries(TEXT, inner, max_size=5), max_leaves=20)
+"""Random JSON, with Python's NaN and Infinity, huge integers, and lone surrogates."""
+
+ROW = st.fixed_dictionaries(dict.fromkeys(GOOD, st.floats() | SCALAR))
+TENSOR = st.fixed_dictionaries(
+    {
+        "name": st.sampled_from([*GOOD, "x"]),
+        "shape": st.lists(st.integers(-1, 11) | st.integers(), max_size=3),
+        "datatype": st.sampled_from(["FP64", "INT64", "BYTES", "BOOL"]) | TEXT,
+        "data": st.lists(SCALAR | st.lists(SCALAR, max_size=10), max_size=11),
+    }
+)
+NEARLY = {
+    PREDICT: st.fixed_dictionaries({}, optional={"unit": TEXT, "features": ROW, "instances": st.lists(ROW | ANYTHING, max_size=3)}),
+    OUTCOMES: st.fixed_dictionaries(
+        {"endpoint": st.just("credit"), "unit": TEXT, "metric": st.sampled_from(["m", "label"]) | TEXT, "value": SCALAR},
+        optional={"id": TEXT, "timestamp": st.datetimes().map(lambda moment: moment.isoformat() + "Z") | TEXT},
+    ),
+    INFER: st.fixed_dictionaries({"inputs": st.lists(TENSOR, max_size=3)}, optional={"parameters": st.dictionaries(TEXT, ANYTHING)}),
+}
+"""What is so near to a good request that it gets far."""
+
+FIELDS = {
+    PREDICT: ("unit", "features", "instances"),
+    OUTCOMES: ("prediction_id", "endpoint", "unit", "metric", "value", "id", "timestamp"),
+    INFER: ("inputs", "id", "parameters", "outputs"),
+    "PUT /v1/endpoints/credit/traffic?dry_run=true": ("weights", "enrolment", "reason"),
+    "PUT /v1/endpoints/credit/plan?dry_run=true": ("arms", "shadows", "enrolment", "reason"),
+    "PUT /v1/endpoints/credit/shadows?dry_run=true": ("shadows", "reason"),
+    "/v1/endpoints/credit/promote?dry_run=true": ("arm", "reason"),
+    "/v1/endpoints/credit/rollback?dry_run=true": ("to", "reason"),
+    "/v1/endpoints?dry_run=true": ("endpoint", "arms", "shadows", "enrolment", "salt", "reason"),
+    "/v1/experiments": ("experiment", "endpoint", "design", "draft", "reason"),
+    "PUT /v1/models/dia/aliases/champion": ("version",),
+}
+
+
+@pytest.mark.parametrize("route", FIELDS)
+def test_random_json_is_never_a_5xx(server: Server, route: str) -> None:
+    """Whatever is in the fields, or instead of them: an answer or a refusal."""
+    shaped = st.fixed_dictionaries({}, optional=dict.fromkeys(FIELDS[route], ANYTHING))
+
+    @settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+    @given(NEARLY.get(route, shaped) | shaped | ANYTHING)
+    def check(body: object) -> None:
+        reply = send(server, route, json.dumps(body).encode())
+        assert reply.status < 500, (body, reply)
+
+    check()
+
+
+@pytest.mark.parametrize("route", [PREDICT, OUTCOMES, INFER, "/v1/experiments"])
+def test_random_bytes_are_never_a_5xx(server: Server, route: str) -> None:
+    """Nor is anything that is no JSON at all."""
+
+    @settings(max_examples=20)
+    @given(st.binary(max_size=200))
+    def check(body: bytes) -> None:
+        assert 400 <= send(server, route, body).status < 500
+
+    check()
+
+
+@pytest.mark.parametrize("value", [1e308, -1e308, 5e-324, 2**53 + 1, 2**70, -0.0])
+def test_extreme_but_finite_numbers_are_answered_or_fail_as_a_model(server: Server, value: float) -> None:
+    """What the model makes of them is finite, or said to be its failure."""
+    reply = server.request("POST", PREDICT, features(bmi=value))
+    assert reply.status in (200, 503)
+    if reply.status == 200:
+        assert math.isfinite(reply.json["predictions"][0]["value"])
+    else:
+        assert reply.json["code"] == "model-failed"

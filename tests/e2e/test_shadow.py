@@ -1,0 +1,123 @@
+"""A shadow cannot hurt a user, whatever it does; and each mirrored request is accounted for."""
+
+from __future__ import annotations
+
+import os
+import signal
+from typing import Any
+
+import pytest
+from moody_model import CRASHES, FINE, NOT_FINITE, RAISES, SLEEPS
+
+from tests.e2e.moody_world import moody_server
+from tests.e2e.real_server import PATIENCE, Server, Worlds, eventually
+
+REQUESTS = 60
+
+
+@pytest.fixture(scope="module")
+def server(worlds: Worlds) -> Server:
+    return moody_server(worlds).start()
+
+
+def mirror(server: Server, endpoint: str, mood: float, count: int = REQUESTS) -> list[float]:
+    """Create an endpoint with a moody shadow and ask it; returns how long each answer took by the server's own clock of the model."""
+    arms = {"control": ("plain@1", 50), "treatment": ("plain@1", 50)}
+    server.create(endpoint, arms, shadows={"next": {"version": "moody@1"}})
+    eventually(lambda: server.readers(f"shadow:{endpoint}/"), "the shadow runs")
+    return ask(server, endpoint, mood, count)
+
+
+def ask(server: Server, endpoint: str, mood: float, count: int) -> list[float]:
+    answered = []
+    with server.client() as client:
+        for number in range(count):
+            reply = client.predict(endpoint, f"u{number}", {"mood": mood, "x": number})
+            assert reply.status == 200, reply
+            assert "fallback" not in reply.json
+            answered.append(reply.json["predictions"][0]["value"])
+    assert answered == pytest.approx(list(range(count)), abs=1e-6)
+    return answered
+
+
+def shadow(server: Server, endpoint: str) -> Any:
+    found = server.status(endpoint)["shadows"]["next"]
+    assert found["mirrored"] == found["done"] + found["dropped"] + found["waiting"], found
+    return found
+
+
+def passed(server: Server, endpoint: str) -> int:
+    found = shadow(server, endpoint)
+    return int(found["done"] + found["dropped"])
+
+
+def test_a_shadow_that_sleeps_a_second_per_row_delays_nobody(server: Server) -> None:
+    """All answers are right at once; what the shadow has not done waits, and its lag is told."""
+    mirror(server, "sleeps", SLEEPS, 20)
+    eventually(lambda: shadow(server, "sleeps")["mirrored"] == 20, "all were mirrored")
+    eventually(lambda: 0 < shadow(server, "sleeps")["done"] < 20, "it has done some")
+    found = shadow(server, "sleeps")
+    assert found["waiting"] > 0
+    assert found["lag_seconds"] > 0
+    server.put("/v1/endpoints/sleeps/shadows", {"shadows": {}})
+
+
+@pytest.mark.parametrize("mood", [RAISES, NOT_FINITE], ids=["raises", "answers NaN"])
+def test_a_shadow_that_fails_is_counted_and_hurts_nobody(server: Server, mood: float) -> None:
+    """Each request is done, with an error; rows that it can answer are done without one."""
+    endpoint = f"fails{mood:g}"
+    mirror(server, endpoint, mood)
+    ask(server, endpoint, FINE, 10)
+    eventually(lambda: passed(server, endpoint) == REQUESTS + 10, "it has caught up")
+    found = shadow(server, endpoint)
+    assert (found["mirrored"], found["done"], found["waiting"]) == (REQUESTS + 10, REQUESTS + 10, 0)
+    assert found["errors"] == REQUESTS
+
+
+def test_a_shadow_killed_again_and_again_misses_nothing_and_counts_nothing_twice(server: Server) -> None:
+    """`kill -9` while it works: in the end each request was done exactly once."""
+    mirror(server, "killed", FINE, 5)
+    for round_ in range(3):
+        ask(server, "killed", FINE, 50 + round_)
+        eventually(lambda: server.readers("shadow:killed/"), "it runs again")
+        for pid in server.readers("shadow:killed/"):
+            os.kill(pid, signal.SIGKILL)
+    total = 5 + 50 + 51 + 52
+    eventually(lambda: passed(server, "killed") == total, "it has caught up")
+    found = shadow(server, "killed")
+    assert (found["mirrored"], found["done"], found["errors"]) == (total, total, 0)
+
+
+def test_a_request_on_which_the_shadow_crashes_is_put_aside_and_counted_as_dropped(server: Server) -> None:
+    """The shadow gets past it by itself; what came behind it is done."""
+    mirror(server, "crashes", FINE, 5)
+    ask(server, "crashes", CRASHES, 1)
+    ask(server, "crashes", FINE, 10)
+    eventually(lambda: passed(server, "crashes") == 16, "it has caught up", 2 * PATIENCE)
+    found = shadow(server, "crashes")
+    assert (found["mirrored"], found["done"], found["dropped"], found["waiting"]) == (16, 15, 1, 0)
+
+
+def test_a_sampled_shadow_sees_its_share_and_no_more(server: Server) -> None:
+    """Half of the requests are mirrored, and exactly these are done."""
+    server.create("sampled", {"control": ("plain@1", 1)}, shadows={"next": {"version": "moody@1", "sample": 0.5}})
+    ask(server, "sampled", FINE, 400)
+    server.caught_up("sampled")
+    eventually(lambda: shadow(server, "sampled")["waiting"] == 0, "it has caught up")
+    found = shadow(server, "sampled")
+    assert found["mirrored"] == found["done"]
+    assert 140 < found["mirrored"] < 260  # six standard deviations
+
+
+def test_two_shadows_that_come_and_go_add_up(server: Server) -> None:
+    """Each sees what was answered while the plan named it, over changes of the set of shadows."""
+    server.create("several", {"control": ("plain@1", 1)}, shadows={"a": {"version": "moody@1"}})
+    path = "/v1/endpoints/several/shadows?wait=20s"
+    ask(server, "several", FINE, 20)
+    server.put(path, {"shadows": {"a": {"version": "moody@1"}, "b": {"version": "plain@1"}}})
+    ask(server, "several", FINE, 30)
+    server.put(path, {"shadows": {"b": {"version": "plain@1"}}})
+    ask(server, "several", FINE, 40)
+    expected = {"a": 50, "b": 70}
+    eventually(lambda: {name: one["done"] for name, one in server.status("several")["shadows"].items()} == expected, "both have caught up")
+    assert {name: one["mirrored"] for name, one in server.status("several")["shadows"].items()} == expected
