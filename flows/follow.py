@@ -88,6 +88,11 @@ class Follower:
             return 0
         return len(entries)
 
+    @property
+    def careful(self) -> bool:
+        """Whether it takes one event at a time, since it crashed."""
+        return self._careful > 0
+
     def close(self) -> None:
         """Close the journal's files."""
         self._reader.close()

@@ -17,6 +17,9 @@ from core.values import Output, Row, Value
 from models.runtime import Answers
 from models.signature import Signature
 
+# A model server tells nobody but its operators what it does.
+onnxruntime.disable_telemetry_events()
+
 Feed: TypeAlias = Callable[[Sequence[Row]], dict[str, Any]]
 
 FLOATS = {"tensor(double)": np.float64, "tensor(float)": np.float32}

@@ -25,6 +25,9 @@ from server.processes import die_with_parent, supervisor
 IDLE_SECONDS = 0.02
 RECORD_BATCH = 5000
 
+RECORD_PAUSE_SECONDS = 0.1
+"""Between two transactions of `record` that keep up: what a transaction costs whatever it holds is then shared by more events."""
+
 _log = logging.getLogger("tiltyard.reader")
 
 
@@ -42,10 +45,10 @@ def _record(home: Home, follower: Follower) -> None:
     recorder = record.Recorder(Lookup(home.journal).get, home.settings.quarantine_seconds)
     writer = Writer(home.journal)
     while True:
-        if follower.step(lambda entries, at: lambda connection: recorder.fold(connection, entries, at), RECORD_BATCH):
-            continue
-        time.sleep(IDLE_SECONDS)
-        if clock() - follower.at >= record.TICK_SECONDS:
+        read = follower.step(lambda entries, at: lambda connection: recorder.fold(connection, entries, at), RECORD_BATCH)
+        if read < RECORD_BATCH and not follower.careful:
+            time.sleep(RECORD_PAUSE_SECONDS)
+        if not read and clock() - follower.at >= record.TICK_SECONDS:
             _tick(home, writer)
 
 
@@ -54,8 +57,6 @@ def _tick(home: Home, writer: Writer) -> None:
         wanted = record.wants_tick(connection)
     if wanted:
         record.tick(writer.append, clock)
-    else:
-        time.sleep(record.TICK_SECONDS / 10)
 
 
 def _shadow(home: Home, name: ShadowName, *, careful: bool) -> None:

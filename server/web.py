@@ -43,7 +43,8 @@ def _config() -> dict[str, Any]:
         "worker_connections": 1000,
         "keepalive": 75,
         "timeout": 60,
-        "graceful_timeout": 10,
+        # Requests take milliseconds; what is left then are idle connections that clients keep open.
+        "graceful_timeout": 3,
         "loglevel": "warning",
         "control_socket_disable": True,
         "post_fork": _post_fork,
