@@ -112,7 +112,7 @@ class Aftermath:
 @pytest.fixture(scope="module")
 def aftermath(worlds: Worlds, rows: list[dict[str, float]]) -> Iterator[Aftermath]:
     """Load, kills, and quiet: all units have matured, all readers are at the end."""
-    server = worlds.server(TILTYARD_SEGMENT_BYTES="200000").start()
+    server = worlds.server(TILTYARD_SEGMENT_BYTES="30000").start()
     server.create("credit", {"control": ("dia@1", 60), "treatment": ("dia@2", 40)}, shadows={"next": {"version": "dia@3"}})
     server.experiment("e1", "credit", "revenue", window_seconds=WINDOW, look_every_seconds=1.0)
     done = threading.Event()
