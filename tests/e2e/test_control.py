@@ -312,6 +312,7 @@ def test_a_first_plan_that_cannot_be_served_says_so_and_hurts_no_other(fresh: Wo
     damage(server, "dia@3")
     body = {"endpoint": "bad", "arms": {"control": {"version": "dia@3", "weight": 1}}}
     assert server.post("/v1/endpoints?wait=5s", body, 201)["applied"] is False
+    eventually(lambda: all(worker["failed"] for worker in server.status("bad")["workers"]), "every worker has tried it")
     assert server.request("POST", "/v1/endpoints/bad/predict", {"features": rows[0]}).status == 503
     failed = [one for worker in server.status("bad")["workers"] for one in worker["failed"]]
     assert {one["version"] for one in failed} == {"dia@3"}
