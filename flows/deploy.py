@@ -123,15 +123,14 @@ def promote(place: Place, endpoint: str, arm: str | None, order: Order) -> Plan:
 
 
 def rollback(place: Place, endpoint: str, to: int | None, order: Order) -> Plan:
-    """The content of the parent (or of plan `to`) as a new plan; alias moves of the promotes between are undone."""
+    """The content of the parent (or of plan `to`) as a new plan; aliases move as the promotes between had moved them, or back."""
 
     def follow(connection: sa.Connection, plan: Plan) -> Change:
         number = plan.parent if to is None else to
         if number is None:
             raise Conflict(f"plan {plan.plan} of {endpoint} has no parent to roll back to", code="no-parent")
         target = load(connection, endpoint, number)
-        undone = tuple(AliasMove(move.model, move.alias, move.now, move.was) for move in _moves_since(connection, plan, number))
-        return changes.restore(plan, target, undone, order.who)
+        return changes.restore(plan, target, _moves_between(connection, plan, target), order.who)
 
     return _change(place, endpoint, "endpoint.rollback", order, follow)
 
@@ -208,14 +207,25 @@ def _move(connection: sa.Connection, move: AliasMove, who: Who) -> None:
         registry.set_alias(connection, VersionId(move.model, move.now), move.alias, who.by, who.at)
 
 
-def _moves_since(connection: sa.Connection, plan: Plan, number: int) -> list[AliasMove]:
-    """The alias moves of the plans from this one back to the one with `number`, newest first; none where that is no ancestor."""
-    moves: list[AliasMove] = []
-    step: Plan | None = plan
-    while step is not None and step.plan != number:
-        moves.extend(step.moved)
-        step = None if step.parent is None else load(connection, plan.endpoint, step.parent)
-    return moves if step is not None else []
+def _moves_between(connection: sa.Connection, plan: Plan, target: Plan) -> tuple[AliasMove, ...]:
+    """The alias moves from a plan to another: back to their common ancestor, newest first, and from there on to the target."""
+    undone: list[AliasMove] = []
+    made: list[AliasMove] = []
+    here: Plan | None = plan
+    there: Plan | None = target
+    while here != there:
+        # A parent's number is less than its child's, so the later of both is no ancestor of the other.
+        if here is not None and (there is None or here.plan > there.plan):
+            undone += [AliasMove(move.model, move.alias, move.now, move.was) for move in reversed(here.moved)]
+            here = _parent(connection, here)
+        elif there is not None:
+            made = [*there.moved, *made]
+            there = _parent(connection, there)
+    return (*undone, *made)
+
+
+def _parent(connection: sa.Connection, plan: Plan) -> Plan | None:
+    return None if plan.parent is None else load(connection, plan.endpoint, plan.parent)
 
 
 def _begin_shadows(connection: sa.Connection, place: Place, plan: Plan) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
@@ -14,44 +15,57 @@ from flows import deploy, known
 from flows.deploy import Order, Place
 from flows.trials import decode_design
 from routing import changes
+from routing.plan import Plan
 from store import audit, experiments, plans
 from store.engine import Store
 from store.experiments import DRAFT, RUNNING, ExperimentRow
 
 
-def create(place: Place, name: str, endpoint: str, design: Design, order: Order, *, draft: bool = False) -> dict[str, Any]:
+class Changed(NamedTuple):
+    """The experiment as the API shows it, and the plan that its start or end made."""
+
+    shown: dict[str, Any]
+    plan: Plan | None
+
+
+def create(place: Place, name: str, endpoint: str, design: Design, order: Order, *, draft: bool = False) -> Changed:
     """A new experiment, started at once unless `draft`."""
     check_name(name, "experiment")
-    with place.store.write() as connection:
+
+    def make(connection: sa.Connection, order: Order) -> Plan | None:
         plans.current(connection, endpoint)
         row = ExperimentRow(name, endpoint, DRAFT, order.who.at, None, None, None, known.encode(design), None, None)
         experiments.add(connection, row)
         audit.write(connection, order.who.at, order.who.by, "experiment.create", name, endpoint=endpoint)
-        if not draft:
-            _start(connection, place, row, order)
-        return describe(experiments.get(connection, name))
+        return None if draft else _start(connection, place, row, order)
+
+    return _change(place, name, order, make)
 
 
-def start(place: Place, name: str, order: Order) -> dict[str, Any]:
+def start(place: Place, name: str, order: Order) -> Changed:
     """Run a draft; raises Conflict where it has begun, or another one runs on the endpoint."""
-    with place.store.write() as connection:
+
+    def begin(connection: sa.Connection, order: Order) -> Plan:
         row = experiments.get(connection, name)
         if row.state != DRAFT:
             raise Conflict(f"experiment {name!r} is {row.state}: only a draft can be started", code=f"experiment-{row.state}")
-        _start(connection, place, row, order)
-        return describe(experiments.get(connection, name))
+        return _start(connection, place, row, order)
+
+    return _change(place, name, order, begin)
 
 
-def stop(place: Place, name: str, order: Order) -> dict[str, Any]:
+def stop(place: Place, name: str, order: Order) -> Changed:
     """End a running experiment; its routing stays, and units that have entered still mature."""
-    with place.store.write() as connection:
+
+    def end(connection: sa.Connection, order: Order) -> Plan:
         row = experiments.get(connection, name)
         if row.state != RUNNING:
             raise Conflict(f"experiment {name!r} is {row.state}: only a running one can be stopped", code=f"experiment-{row.state}")
-        deploy.change_experiment(
+        return deploy.change_experiment(
             connection, place, row.endpoint, "experiment.stop", order, lambda plan: changes.stop_experiment(plan, order.who)
         )
-        return describe(experiments.get(connection, name))
+
+    return _change(place, name, order, end)
 
 
 def show(store: Store, name: str) -> dict[str, Any]:
@@ -80,7 +94,17 @@ def describe(row: ExperimentRow) -> dict[str, Any]:
     }
 
 
-def _start(connection: sa.Connection, place: Place, row: ExperimentRow, order: Order) -> None:
+def _change(place: Place, name: str, order: Order, change: Callable[[sa.Connection, Order], Plan | None]) -> Changed:
+    """A dry run does it all, shows it, and takes it back."""
+    with place.store.write() as connection:
+        plan = change(connection, order._replace(dry_run=False))
+        changed = Changed(describe(experiments.get(connection, name)), plan)
+        if order.dry_run:
+            connection.rollback()
+    return changed
+
+
+def _start(connection: sa.Connection, place: Place, row: ExperimentRow, order: Order) -> Plan:
     plan = deploy.change_experiment(
         connection,
         place,
@@ -90,3 +114,4 @@ def _start(connection: sa.Connection, place: Place, row: ExperimentRow, order: O
         lambda current: changes.start_experiment(current, row.experiment, order.who),
     )
     experiments.update(connection, row.experiment, state=RUNNING, started=plan.at)
+    return plan

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flask import Flask, Response
+from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException
 
 from core.errors import TiltyardError
@@ -25,19 +25,16 @@ def create_app(home: Home, routes: Routes, guard: Guard) -> Flask:
 
 
 def _known(error: TiltyardError) -> Response:
-    from flask import request
-
-    code, _ = status_of(error)
-    v2 = request.path.startswith("/v2/")
-    return Response(v2_error(error) if v2 else problem(error), code, headers_of(error), content_type=JSON if v2 else PROBLEM)
+    return _response(error, status_of(error)[0])
 
 
 def _http(error: HTTPException) -> Response:
     """What Flask itself refuses (no such route, another method) in the form of our own errors."""
-    from flask import request
+    name = error.name or "error"
+    code = "route-not-found" if error.code == 404 else name.lower().replace(" ", "-")
+    return _response(TiltyardError(f"{request.method} {request.path[:200]}: {name}", code=code), error.code or 500)
 
-    class _Other(TiltyardError):
-        code = (error.name or "error").lower().replace(" ", "-")
 
-    found = _Other(f"{request.method} {request.path[:200]}: {error.name}")
-    return Response(problem(found), error.code or 500, content_type=PROBLEM)
+def _response(error: TiltyardError, code: int) -> Response:
+    v2 = request.path.startswith("/v2/")
+    return Response(v2_error(error) if v2 else problem(error), code, headers_of(error), content_type=JSON if v2 else PROBLEM)

@@ -12,7 +12,6 @@ from io import BytesIO
 from time import perf_counter
 from typing import Any, NamedTuple, TypeAlias
 
-import gevent
 import msgspec
 
 from core.errors import Conflict, Malformed, TiltyardError, TooLarge
@@ -22,7 +21,7 @@ from flows.outcome import Desk, OutcomePost
 from flows.predict import Answer, Ask, predict, predict_pinned
 from server import v2
 from server.decoding import decode
-from server.errors import JSON, PROBLEM, SlowBody, headers_of, problem, status_of, v2_error
+from server.errors import JSON, PROBLEM, headers_of, problem, status_of, v2_error
 from server.home import clock
 from server.v2 import Infer
 from server.worker import Worker
@@ -182,17 +181,11 @@ class HotRoutes:
         length = environ.get("CONTENT_LENGTH")
         if length and length.isdigit() and int(length) > most:
             raise _too_large(most)
-        timeout = gevent.Timeout.start_new(self._worker.home.settings.body_timeout)
         try:
-            body: bytes = environ["wsgi.input"].read(most + 1)
-        except gevent.Timeout as caught:
-            if caught is not timeout:
-                raise
-            raise SlowBody(f"body: not received within {self._worker.home.settings.body_timeout:g} seconds", field="body") from None
+            with self._worker.patience:
+                body: bytes = environ["wsgi.input"].read(most + 1)
         except (OSError, ValueError) as error:
             raise Malformed(f"body: could not be read: {error}", field="body") from None
-        finally:
-            timeout.close()
         if len(body) > most:
             raise _too_large(most)
         return body

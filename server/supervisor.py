@@ -15,6 +15,7 @@ from typing import IO
 
 from core.errors import Conflict, Invalid, TiltyardError
 from flows import housekeep
+from flows.follow import RECORD
 from server import auth, web
 from server.home import Home, clock, to_env
 from server.metrics import compact
@@ -25,6 +26,9 @@ FIRST_BACKOFF, MOST_BACKOFF = 0.2, 15.0
 STEADY_SECONDS = 10.0
 """A process that has run for so long starts again without waiting."""
 STOP_SECONDS = 15.0
+MOST_KILLS = 3
+"""A process that is killed so often, each time before it ran steadily, may owe it to what it does: the kernel kills for memory."""
+WEB = "web"
 
 _log = logging.getLogger("tiltyard.supervisor")
 
@@ -41,6 +45,7 @@ class Child:
         self._started = 0.0
         self._next = 0.0
         self._backoff = FIRST_BACKOFF
+        self._kills = 0
         self._careful = False
         self.exits = 0
 
@@ -69,14 +74,20 @@ class Child:
             self._process.wait()
 
     def _ended(self, code: int) -> None:
-        # Killed from outside is no crash: nothing is to blame on the event that it was at.
-        self._careful = code not in (0, -signal.SIGKILL, -signal.SIGTERM) and self.name != "web"
         ran = time.monotonic() - self._started
-        self._backoff = FIRST_BACKOFF if ran > STEADY_SECONDS or code == -signal.SIGKILL else min(MOST_BACKOFF, 2 * self._backoff)
-        self._next = time.monotonic() + (0.0 if code == -signal.SIGKILL else self._backoff)
         self._process = None
         self.exits += 1
         _log.warning("%s ended with %s after %.1f s", self.name, code, ran)
+        self._kills = self._kills + 1 if code == -signal.SIGKILL and ran < STEADY_SECONDS else 0
+        if code == -signal.SIGKILL and self._kills < MOST_KILLS:
+            # Killed from outside is no crash: nothing is to blame on the event that it was at.
+            self._careful, self._backoff, self._next = False, FIRST_BACKOFF, 0.0
+            return
+        # What `record` does never takes so much memory that it would be killed for it, and it must not lose an event for a kill.
+        ended_well = code in (0, -signal.SIGTERM) or (code == -signal.SIGKILL and self.name == RECORD)
+        self._careful = self.name != WEB and not ended_well
+        self._backoff = FIRST_BACKOFF if ran > STEADY_SECONDS else min(MOST_BACKOFF, 2 * self._backoff)
+        self._next = time.monotonic() + self._backoff
 
 
 class Supervisor:
@@ -101,7 +112,7 @@ class Supervisor:
         # One thread each: a request uses one core, and there are as many workers as cores.
         environ.update(dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"))
         self._environ = environ
-        self._web = Child("web", command("server.web"), environ, (descriptor,))
+        self._web = Child(WEB, command("server.web"), environ, (descriptor,))
         self._readers: dict[str, Child] = {}
         self._chores: list[tuple[float, Callable[[], None]]] = [
             (0.1, lambda: housekeep.send_back(home.place, clock)),

@@ -16,6 +16,7 @@ from models.pool import Pool
 from server.auth import Guard
 from server.home import Home, clock
 from server.metrics.hot import Metrics, open_metrics
+from server.patience import Patience
 
 T = TypeVar("T")
 
@@ -43,6 +44,7 @@ class Worker:
         self.writer = Writer(home.journal)
         self.commit = GroupCommit(self.writer, self._disk.apply, home.settings.fsync_interval)
         self.routes = Routes()
+        self.patience = Patience(home.settings.body_timeout)
         self.guard = Guard(home.store, home.settings, host, clock)
         self.means = Means(self.writer.append, clock, self._models.apply, Missed())
         self._adopter = Adopter(home.store, Pool(loader(home.store, home.blobs), clock), self.routes, name, clock)
@@ -52,6 +54,7 @@ class Worker:
         import gevent
 
         self.commit.start()
+        self.patience.start()
         self._loop.apply(self._poll)
         gevent.spawn(self._keep_current)
 

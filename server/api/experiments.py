@@ -7,8 +7,9 @@ from flask import Blueprint, Response
 
 from experiments.design import Design
 from flows import experiment, report
+from flows.experiment import Changed
 from server.api import requests
-from server.api.requests import answer, body, home, order
+from server.api.requests import answer, body, changed, home, order
 
 blueprint = Blueprint("experiments", __name__, url_prefix="/v1/experiments")
 blueprint.before_request(requests.admit)
@@ -40,7 +41,7 @@ def list_experiments() -> Response:
 def create() -> Response:
     """A new experiment."""
     given = body(CreateBody)
-    return answer(
+    return _changed(
         experiment.create(home().place, given.experiment, given.endpoint, given.design, order(given.reason), draft=given.draft), 201
     )
 
@@ -54,16 +55,22 @@ def show(name: str) -> Response:
 @blueprint.post("/<name>/start")
 def start(name: str) -> Response:
     """Run a draft."""
-    return answer(experiment.start(home().place, name, order(body(ReasonBody).reason)))
+    return _changed(experiment.start(home().place, name, order(body(ReasonBody).reason)))
 
 
 @blueprint.post("/<name>/stop")
 def stop(name: str) -> Response:
     """End it; the routing stays."""
-    return answer(experiment.stop(home().place, name, order(body(ReasonBody).reason)))
+    return _changed(experiment.stop(home().place, name, order(body(ReasonBody).reason)))
 
 
 @blueprint.get("/<name>/report")
 def show_report(name: str) -> Response:
     """What is known by now."""
     return answer(report.report(home().store, name))
+
+
+def _changed(found: Changed, status: int = 200) -> Response:
+    if found.plan is None:
+        return answer(found.shown, status)
+    return changed(found.plan, status, {**found.shown, "plan": found.plan.plan})

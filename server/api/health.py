@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib.metadata import version as package_version
 from typing import Any, cast
 
-from flask import Blueprint, Response, current_app, request
+from flask import Blueprint, Response, current_app
 
 from core.errors import NotFound
 from flows.serving import Routes
@@ -81,14 +81,6 @@ def model_ready(model: str, version: str | None = None) -> Response:
     """Whether it can be asked."""
     _find(model, version)
     return answer({"name": model, "ready": True})
-
-
-@blueprint.app_errorhandler(404)
-def missing(_: Exception) -> Response:
-    """No such route."""
-    from server.errors import PROBLEM, problem
-
-    return Response(problem(NotFound(f"no route {request.path[:200]!r}", code="route-not-found")), 404, content_type=PROBLEM)
 
 
 def _find(model: str, version: str | None) -> tuple[list[tuple[str, str]], list[str], Signature]:

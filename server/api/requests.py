@@ -71,9 +71,9 @@ def limit(default: int = 50) -> int:
     return int(text)
 
 
-def changed(plan: Plan, status: int = 200) -> Response:
-    """The answer to a change: the plan, and with `?wait=5s` whether all workers serve it by now."""
-    shown = public(plan)
+def changed(plan: Plan, status: int = 200, shown: dict[str, Any] | None = None) -> Response:
+    """The answer to a change: the plan (or what else is to be shown), and with `?wait=5s` whether all workers serve it by now."""
+    shown = public(plan) if shown is None else shown
     text = request.args.get("wait")
     if flag("dry_run"):
         return answer({**shown, "dry_run": True})
@@ -81,7 +81,7 @@ def changed(plan: Plan, status: int = 200) -> Response:
         found = _WAIT.match(text)
         if found is None or float(found[1]) > _MOST_WAIT:
             raise Invalid(f"wait: expected seconds up to {_MOST_WAIT:.0f} such as 5s, got {text[:20]!r}", field="wait")
-        shown["applied"] = wait_applied(home().store, plan, float(found[1]), clock)
+        shown = {**shown, "applied": wait_applied(home().store, plan, float(found[1]), clock)}
     return answer(shown, status, {"ETag": f'"{plan.plan}"'})
 
 

@@ -58,7 +58,7 @@ def create(
         look_every_seconds=look_every,
         horizon_seconds=horizon,
     )
-    found = experiment.create(home().place, name, endpoint, design, order(None), draft=draft)
+    found = experiment.create(home().place, name, endpoint, design, order(None), draft=draft).shown
     show(found, f"experiment {name} on {endpoint}: {found['state']}", as_json=as_json)
 
 
@@ -69,7 +69,7 @@ def start(name: str, as_json: bool) -> None:
     """Start a draft."""
     from flows import experiment
 
-    _state(experiment.start(home().place, name, order(None)), as_json)
+    _state(experiment.start(home().place, name, order(None)).shown, as_json)
 
 
 @command.command("stop")
@@ -80,7 +80,7 @@ def stop(name: str, reason: str | None, as_json: bool) -> None:
     """Stop a running experiment; the routing stays."""
     from flows import experiment
 
-    _state(experiment.stop(home().place, name, order(reason)), as_json)
+    _state(experiment.stop(home().place, name, order(reason)).shown, as_json)
 
 
 @command.command("list")

@@ -154,8 +154,8 @@ class Server:
     def experiment(self, name: str, endpoint: str, *metrics: str, **design: object) -> None:
         """A running experiment in which all that is answered from now on takes part."""
         full = {"metrics": [{"name": metric} for metric in metrics], "mde": 1.0, "window_seconds": 3600.0, **design}
-        self.post("/v1/experiments", {"experiment": name, "endpoint": endpoint, "design": full}, 201)
-        eventually(lambda: self.status(endpoint)["applied"], "the experiment's plan is applied")
+        made = self.post("/v1/experiments?wait=20s", {"experiment": name, "endpoint": endpoint, "design": full}, 201)
+        assert made["applied"], self.status(endpoint)
 
     def status(self, endpoint: str) -> Any:
         return self.get(f"/v1/endpoints/{endpoint}/status")

@@ -241,25 +241,14 @@ def test_a_body_just_above_the_limit_is_413_with_a_message(server: Server) -> No
     assert said(reply) == "body: expected at most 4194304 bytes"
 
 
-@pytest.mark.parametrize("part", ["headers", "body", "chunked body"])
-def test_64_half_sent_requests_do_not_stop_service(server: Server, part: str) -> None:
-    """Others are answered at once, on new connections, predictions and control alike."""
-    half = b"POST /v1/endpoints/credit/predict HTTP/1.1\r\nHost: 127.0.0.1\r\n"
-    if part == "body":
-        half += b"Content-Type: application/json\r\nContent-Length: 100\r\n\r\n{"
-    elif part == "chunked body":
-        half += b"Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n{"
-    waiting = [socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE) for _ in range(64)]
-    try:
-        for connection in waiting:
-            connection.sendall(half)
-        for _ in range(30):
-            assert server.predict("credit", GOOD)["predictions"]
-        assert server.get("/readyz") == {"ready": True}
-        server.put("/v1/endpoints/credit/traffic", {"weights": {"control": 1, "treatment": 1}})
-    finally:
-        for connection in waiting:
-            connection.close()
+@pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
+def test_unknown_routes_are_404_in_the_form_of_their_protocol(server: Server, method: str) -> None:
+    """Problem details, or for the Open Inference Protocol its own form."""
+    for path in ("/v1/nowhere", "/nowhere"):
+        reply = server.request(method, path)
+        assert (reply.status, reply.json["code"], reply.headers["Content-Type"]) == (404, "route-not-found", "application/problem+json")
+    reply = server.request(method, "/v2/nowhere")
+    assert (reply.status, set(reply.json)) == (404, {"error"})
 
 
 TEXT = st.text(st.characters(), max_size=10)

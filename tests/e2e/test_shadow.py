@@ -7,7 +7,7 @@ import signal
 from typing import Any
 
 import pytest
-from moody_model import CRASHES, FINE, NOT_FINITE, RAISES, SLEEPS
+from moody_model import CRASHES, FINE, KILLED, NOT_FINITE, RAISES, SLEEPS
 
 from tests.e2e.moody_world import moody_server
 from tests.e2e.real_server import PATIENCE, Server, Worlds, eventually
@@ -88,13 +88,14 @@ def test_a_shadow_killed_again_and_again_misses_nothing_and_counts_nothing_twice
     assert (found["mirrored"], found["done"], found["errors"]) == (total, total, 0)
 
 
-def test_a_request_on_which_the_shadow_crashes_is_put_aside_and_counted_as_dropped(server: Server) -> None:
-    """The shadow gets past it by itself; what came behind it is done."""
-    mirror(server, "crashes", FINE, 5)
-    ask(server, "crashes", CRASHES, 1)
-    ask(server, "crashes", FINE, 10)
-    eventually(lambda: passed(server, "crashes") == 16, "it has caught up", 2 * PATIENCE)
-    found = shadow(server, "crashes")
+@pytest.mark.parametrize(("endpoint", "mood"), [("crashes", CRASHES), ("dies", KILLED)])
+def test_a_request_on_which_the_shadow_crashes_is_put_aside_and_counted_as_dropped(server: Server, endpoint: str, mood: float) -> None:
+    """The shadow gets past it by itself, also where the kernel kills it there; what came behind it is done."""
+    mirror(server, endpoint, FINE, 5)
+    ask(server, endpoint, mood, 1)
+    ask(server, endpoint, FINE, 10)
+    eventually(lambda: passed(server, endpoint) == 16, "it has caught up", 2 * PATIENCE)
+    found = shadow(server, endpoint)
     assert (found["mirrored"], found["done"], found["dropped"], found["waiting"]) == (16, 15, 1, 0)
 
 

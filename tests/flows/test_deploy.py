@@ -80,6 +80,16 @@ def test_rollback_over_two_promotes(crowned: World) -> None:
     assert (champion(crowned), current(crowned).arms["control"].version) == (1, "m@1")
 
 
+def test_undoing_a_rollback_moves_the_champion_again(crowned: World) -> None:
+    """Wherever one goes in the history, the alias names the version that control had there."""
+    promoted = deploy.promote(crowned.place, "credit", None, order(1.0)).plan
+    deploy.set_arms(crowned.place, "credit", {"control": ArmSpec("m@2", 1), "next": ArmSpec("m@3", 1)}, None, None, order(2.0))
+    again = deploy.promote(crowned.place, "credit", None, order(3.0)).plan
+    for number, version in ((1, 1), (again, 3), (promoted, 2), (1, 1), (promoted, 2), (again, 3)):
+        plan = deploy.rollback(crowned.place, "credit", number, order(4.0))
+        assert (champion(crowned), plan.arms["control"].version) == (version, f"m@{version}")
+
+
 def test_the_first_plan_has_nothing_before_it(bare: World) -> None:
     """Rolling it back is a Conflict, an unknown plan NotFound."""
     bare.endpoint()
