@@ -25,7 +25,7 @@ def fill(home: Home) -> int:
     """Append predictions of units that each come twice, and an outcome of each; returns the number of events."""
     with home.store.read() as connection:
         plan = deploy.load(connection, site.ENDPOINT)
-    housekeep.begin_readers(home.store)
+    housekeep.begin_readers(home.store, home.journal)
     outputs = [Output(label=1, probabilities={"0": 0.25, "1": 0.75})]
     writer = Writer(home.journal)
     for number in range(PREDICTIONS):

@@ -16,10 +16,12 @@ Role: TypeAlias = Literal["success", "guardrail", "info"]
 Kind: TypeAlias = Literal["continuous", "binary", "count"]
 Direction: TypeAlias = Literal["increase", "decrease"]
 
-MOST_ALPHA = 0.5
+LEAST_ALPHA, MOST_ALPHA = 1e-6, 0.5
+FASTEST_LOOKS = 0.01
+"""Seconds. Looks much closer than this could not be told apart in journal time."""
 
 
-class Metric(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Metric(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
     """One metric of an experiment; `direction` is which change is an improvement.
 
     `margin` (guardrails only) is the loss that is still no harm, in the terms of the design's MDE; see `frozen.effect`
@@ -46,7 +48,7 @@ class Metric(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         return 1.0 if self.direction == "increase" else -1.0
 
 
-class Design(msgspec.Struct, frozen=True, kw_only=True):
+class Design(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """An experiment's decision rule. Times in seconds.
 
     `mde`, the smallest difference that matters, is in the success metric's units; with `relative` it and the margins
@@ -70,10 +72,13 @@ class Design(msgspec.Struct, frozen=True, kw_only=True):
         if not self.success:
             raise Invalid("metrics: expected at least one with the role success", field="metrics")
         _positive(self.mde, "mde")
-        _within(self.alpha, "alpha", 0.0, MOST_ALPHA)
+        _within(self.alpha, "alpha", LEAST_ALPHA, MOST_ALPHA)
         _within(self.power, "power", self.alpha, 1.0)
         _positive(self.window_seconds, "window_seconds")
-        _positive(self.look_every_seconds, "look_every_seconds")
+        if not FASTEST_LOOKS <= self.look_every_seconds < math.inf:
+            raise Invalid(
+                f"look_every_seconds: expected at least {FASTEST_LOOKS:g}, got {self.look_every_seconds}", field="look_every_seconds"
+            )
         if not 0.0 <= self.lateness_seconds < math.inf:
             raise Invalid(f"lateness_seconds: expected 0 or more, got {self.lateness_seconds}", field="lateness_seconds")
         if self.horizon_seconds is not None and not self.maturity_seconds < self.horizon_seconds < math.inf:

@@ -204,7 +204,8 @@ def _notes(design: Design, snapshot: Snapshot) -> list[str]:
     notes = [
         f"An outcome counts within {design.window_seconds:g} s of its unit's entry{late}; a unit is analysed once that time has passed.",
         f"Each direction is controlled at alpha = {design.alpha:g}, not both jointly.",
-        f"Of {tests} tests for harm, the probability that any rolls back falsely is at most {min(1.0, tests * design.alpha):.3g}.",
+        f"Over {tests} test{'' if tests == 1 else 's'} for harm, the probability that any rolls back falsely"
+        f" is at most {min(1.0, tests * design.alpha):.3g}.",
         f"Evidence is taken at looks, every {design.look_every_seconds:g} s of journal time: success from {FEWEST_SUCCESS} matured units"
         f" per arm on, harm from {FEWEST_HARM}. Reading this report is no look and costs nothing.",
         "`fixed` is right only if it is read once, at a time chosen before the start; for watching there is p_value.",

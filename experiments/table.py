@@ -25,7 +25,8 @@ def _head(report: Data) -> list[str]:
     several = [f"  {arm}: {found['verdict']}: {found['reason']}" for arm, found in treatments.items()] if len(treatments) > 1 else []
     lines += several or [f"  {report['reason']}"]
     looks = f"{made} look{'' if made == 1 else 's'}" + (f", the last at {report['looks']['last']}" if made else "")
-    return [*lines, f"  started {report['started']}, now {report['at']}, {looks}"]
+    stopped = f", stopped {report['stopped']} ({report['stopped_because']})" if report.get("stopped") else ""
+    return [*lines, f"  started {report['started']}{stopped}, now {report['at']}, {looks}"]
 
 
 def _arms(report: Data) -> list[str]:

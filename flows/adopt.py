@@ -22,12 +22,14 @@ from flows.trials import decode_design
 from models import package
 from models.package import Loaded
 from models.pool import Pool
-from routing.plan import Plan
+from routing.plan import CONTROL, Plan
 from store import experiments, plans, registry, workers
 from store.blobs import Blobs
 from store.engine import Store
 
 HEARTBEAT_SECONDS = 1.0
+RETRY_SECONDS = 5.0
+"""How long after a version could not be loaded it is tried again."""
 ALIVE_SECONDS = 5.0
 """A worker that has not reported for this long counts as gone."""
 
@@ -63,20 +65,22 @@ class Adopter:
         self._seen: dict[str, int] = {}
         self._former: dict[str, Plan] = {}
         self._failed: dict[str, list[dict[str, Any]]] = {}
+        self._retry: dict[str, float] = {}
         self._reported = 0.0
 
     def poll(self) -> None:
         """Adopt what is new; report where something changed or a heartbeat is due."""
+        now = self._clock()
         with self._store.read() as connection:
             numbers = plans.current_numbers(connection)
-            changed = [endpoint for endpoint, number in numbers.items() if self._seen.get(endpoint) != number]
+            due = {endpoint for endpoint, at in self._retry.items() if at <= now}
+            changed = [endpoint for endpoint, number in numbers.items() if self._seen.get(endpoint) != number or endpoint in due]
             if changed:
                 # Starting an experiment makes a plan, so this is when a metric can be new.
                 self._routes.metrics = declared_metrics(connection)
         for endpoint in changed:
             self._adopt(endpoint, numbers[endpoint])
         self._routes.polled = True
-        now = self._clock()
         if changed or now - self._reported >= HEARTBEAT_SECONDS:
             self._pool.retain(self._wanted())
             self._report(now)
@@ -84,30 +88,37 @@ class Adopter:
     def _adopt(self, endpoint: str, number: int) -> None:
         self._seen[endpoint] = number
         self._failed.pop(endpoint, None)
+        self._retry.pop(endpoint, None)
+        serving = self._routes.by_endpoint.get(endpoint)
         try:
             with self._store.read() as connection:
                 plan = self._known.plan(connection, endpoint, number)
                 needed = [*plan.versions, *(shadow.version for shadow in plan.shadows.values())]
-                signatures = {version: self._known.card(connection, version).signature for version in needed}
+                cards = {version: self._known.card(connection, version) for version in needed}
             failed = self._pool.ensure([parse_version(version) for version in sorted(plan.versions)])
+            if not failed or (serving is None and parse_version(plan.arms[CONTROL].version) not in failed):
+                # A worker that has nothing older to go on with serves what it could load: control answers for the others.
+                missing = {version: package.unloaded(cards[str(version)], reason) for version, reason in failed.items()}
+                signatures = {version: card.signature for version, card in cards.items()}
+                route = make_route(plan, lambda version: missing.get(version) or self._pool.get(version), signatures.__getitem__)
+                if serving is not None and serving.plan.plan != number:
+                    self._former[endpoint] = serving.plan
+                self._routes.adopt(route)
             if failed:
                 self._refuse(endpoint, number, {str(version): reason for version, reason in failed.items()})
-                return
-            route = make_route(plan, self._pool.get, signatures.__getitem__)
         except TiltyardError as error:
             self._refuse(endpoint, number, {"": error.message})
-            return
-        serving = self._routes.by_endpoint.get(endpoint)
-        if serving is not None:
-            self._former[endpoint] = serving.plan
-        self._routes.adopt(route)
 
     def _refuse(self, endpoint: str, number: int, reasons: dict[str, str]) -> None:
+        self._retry[endpoint] = self._clock() + RETRY_SECONDS
         self._routes.refuse(endpoint)
         self._failed[endpoint] = [
             {"endpoint": endpoint, "plan": number, "version": version, "reason": reason} for version, reason in reasons.items()
         ]
-        _log.error("plan %s of %s cannot be served, the former one goes on: %s", number, endpoint, reasons)
+        _log.error("plan %s of %s cannot be served as it is: %s", number, endpoint, reasons)
+
+    def _serves(self, plan: Plan) -> bool:
+        return all(one["plan"] != plan.plan for one in self._failed.get(plan.endpoint, ()))
 
     def _wanted(self) -> set[VersionId]:
         current = [route.plan for route in self._routes.by_endpoint.values()]
@@ -115,7 +126,7 @@ class Adopter:
 
     def _report(self, now: float) -> None:
         body = {
-            "plans": {endpoint: route.plan.plan for endpoint, route in self._routes.by_endpoint.items()},
+            "plans": {endpoint: route.plan.plan for endpoint, route in self._routes.by_endpoint.items() if self._serves(route.plan)},
             "failed": [one for failures in self._failed.values() for one in failures],
         }
         with self._store.write() as connection:

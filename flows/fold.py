@@ -12,9 +12,10 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from core.errors import Invalid
+from core.errors import Invalid, NotFound
 from core.events import ENROLLED, FORCED, PINNED, Observed, Predicted, Unlogged
 from core.ids import Address, format_prediction_id, parse_prediction_id
+from experiments.summary import LARGEST
 from flows import trials as begun_trials
 from flows.known import Known
 from flows.outcome import LABEL
@@ -25,10 +26,16 @@ from store import facts
 from store.facts import UnitRow, WaitingRow
 
 COUNTED, OUTSIDE_WINDOW, UNANALYSED, QUARANTINED, DUPLICATES = "counted", "outside_window", "unanalysed", "quarantined", "duplicates"
+OUTCOME_FIGURES = (COUNTED, OUTSIDE_WINDOW, UNANALYSED, QUARANTINED, DUPLICATES)
+"""Each stored outcome is in one of them."""
+
 FORCED_ROWS, UNLOGGED_ROWS = "forced", "unlogged"
 
 NO_EXPERIMENT = ""
 """The tally of what belongs to no experiment."""
+
+_LEFT_OUT = ("outside", "two_arms")
+"""States of units that are not analysed."""
 
 Foldable = Predicted | Observed | Unlogged
 
@@ -62,13 +69,14 @@ class Fold:
         for address, event in batch:
             if isinstance(event, Predicted):
                 self._known.remember(address, event)
-                experiment = self._plan(event).experiment
-                if experiment is not None:
-                    names[experiment].add(_unit_of(address, event))
+                plan = self._plan(event)
+                if plan is not None and plan.experiment is not None:
+                    names[plan.experiment].add(_unit_of(address, event))
             elif isinstance(event, Observed):
                 home = self._home(event)
-                if home.unit is not None and home.trial is not None:
-                    names[home.trial.name].add(home.unit)
+                if home.unit is not None:
+                    for trial in home.trials:
+                        names[trial.name].add(home.unit)
                 if home.identity is not None:
                     identities.add(home.identity)
         for experiment, wanted in names.items():
@@ -83,8 +91,8 @@ class Fold:
         elif isinstance(event, Observed):
             self._observed(address, event, now)
         else:
-            experiment = self._known.plan(self._connection, event.endpoint, event.plan).experiment
-            self._tally(experiment, UNLOGGED_ROWS, event.count)
+            plan = self._plan(event)
+            self._tally(None if plan is None else plan.experiment, UNLOGGED_ROWS, event.count)
 
     def quarantine(self, rows: Iterable[WaitingRow]) -> None:
         """Outcomes whose unit never came."""
@@ -116,11 +124,17 @@ class Fold:
         if (unit.experiment, unit.unit) in self._units:
             self._units[unit.experiment, unit.unit] = unit
 
-    def _plan(self, event: Predicted) -> Plan:
-        return self._known.plan(self._connection, event.endpoint, event.plan)
+    def _plan(self, event: Predicted | Unlogged) -> Plan | None:
+        """The plan that answered; None where the store does not have it (an older copy of the store was put back)."""
+        try:
+            return self._known.plan(self._connection, event.endpoint, event.plan)
+        except NotFound:
+            return None
 
     def _predicted(self, address: Address, event: Predicted, now: float) -> None:
         plan = self._plan(event)
+        if plan is None:
+            return
         if not event.flags & PINNED:
             self._mirror(address, event, plan)
         if plan.experiment is None or event.flags & PINNED:
@@ -133,14 +147,15 @@ class Fold:
         if event.flags & ENROLLED:
             self._analyse(key, unit, event, plan, now)
         elif unit is None and event.unit is not None:
-            self._save(UnitRow(*key, CONTROL, plan.phase, event.at, event.propensity, "outside"))
+            self._save(UnitRow(*key, CONTROL, plan.phase, now, event.propensity, "outside"))
 
     def _analyse(self, key: tuple[str, str], unit: UnitRow | None, event: Predicted, plan: Plan, now: float) -> None:
         counts = self._arms[key[0], plan.phase, event.arm]
         counts["predictions"] += 1
         if unit is None or unit.state == "outside":
             counts["units"] += 1
-            entered = UnitRow(*key, event.arm, plan.phase, event.at, event.propensity, facts.OPEN)
+            # At journal time, which never steps back: by it the unit matures and its outcomes arrive.
+            entered = UnitRow(*key, event.arm, plan.phase, now, event.propensity, facts.OPEN)
             self._save(entered)
             self._entered[key[0]][key[1]] = (entered, now)
         elif unit.state == facts.OPEN and unit.phase == plan.phase and unit.arm != event.arm and not self._due(unit, now):
@@ -166,34 +181,53 @@ class Fold:
             self._new_ids.add(home.identity)
         if home.lost:
             self._tally(home.experiment, QUARANTINED)
-        elif home.trial is None or home.unit is None or event.metric not in home.trial.metrics or isinstance(event.value, str):
+        elif not home.trials or home.unit is None or isinstance(event.value, str):
             self._tally(home.experiment, UNANALYSED)
         else:
-            unit = self._units.get((home.trial.name, home.unit))
-            if unit is None and event.prediction is None:
-                row = WaitingRow(
-                    address.segment, address.offset, home.trial.name, home.unit, event.metric, float(event.value), event.timestamp, now
-                )
-                self._waiting.append(row)
-            else:
-                self._place(home.trial, unit, event.metric, float(event.value), event.timestamp, now)
+            # Without a time of its own an outcome is of the time of its arrival, so of journal time like it.
+            timestamp = now if event.timestamp == event.at else event.timestamp
+            self._observed_unit(address, event, home.trials, home.unit, float(event.value), timestamp, now)
+
+    def _observed_unit(
+        self, address: Address, event: Observed, trials: list[Trial], name: str, value: float, timestamp: float, now: float
+    ) -> None:
+        """An outcome counts in each experiment in whose window of the unit it falls; else the newest one says what became of it."""
+        newest, *earlier = trials
+        counted = False
+        for trial in earlier:
+            unit = self._units.get((trial.name, name))
+            if unit is None or unit.state in _LEFT_OUT or event.metric not in trial.metrics:
+                continue
+            if trial.window.counts(unit.entry, timestamp, now):
+                self._place(trial, unit, event.metric, value, timestamp, now)
+                counted = True
+        unit = self._units.get((newest.name, name))
+        if unit is None and counted:
+            return
+        if event.metric not in newest.metrics:
+            self._tally(newest.name, UNANALYSED)
+        elif unit is None and event.prediction is None:
+            self._waiting.append(WaitingRow(address.segment, address.offset, newest.name, name, event.metric, value, timestamp, now))
+        else:
+            self._place(newest, unit, event.metric, value, timestamp, now)
 
     def _place(self, trial: Trial, unit: UnitRow | None, metric: str, value: float, timestamp: float, arrived: float) -> None:
-        if unit is None or unit.state in ("outside", "two_arms"):
+        if unit is None or unit.state in _LEFT_OUT:
             self._tally(trial.name, UNANALYSED)
         elif not trial.window.counts(unit.entry, timestamp, arrived):
             self._tally(trial.name, OUTSIDE_WINDOW)
         else:
             totals = self._totals[trial.name]
             total, number = totals.get((unit.unit, metric), (0.0, 0))
-            totals[unit.unit, metric] = (total + value, number + 1)
+            # Finite, so that no later sum is infinity minus infinity; what is so large is refused when it is analysed.
+            totals[unit.unit, metric] = (min(max(total + value, -LARGEST), LARGEST), number + 1)
             self._tally(trial.name, COUNTED)
 
     def _home(self, event: Observed) -> _Home:
         if event.prediction is None:
-            trial = begun_trials.at_time(self._trials, event.endpoint or "", event.at)
+            trials = begun_trials.at_time(self._trials, event.endpoint or "", event.at)
             identity = None if event.id is None else (event.endpoint or "", event.metric, event.id)
-            return _Home(trial.name if trial else None, trial, event.unit, identity)
+            return _Home(trials[0].name if trials else None, trials, event.unit, identity)
         try:
             address, row = parse_prediction_id(event.prediction)
         except Invalid:
@@ -201,10 +235,11 @@ class Fold:
         found = self._known.prediction(address)
         if found is None or (row or 0) >= len(found.rows):
             return _Home(None, lost=True)
-        experiment = self._plan(found).experiment
-        trial = self._trials.get(experiment) if experiment is not None else None
+        plan = self._plan(found)
+        experiment = None if plan is None else plan.experiment
+        trials = [self._trials[experiment]] if experiment in self._trials else []
         analysed = found.flags & ENROLLED and not found.flags & FORCED
-        return _Home(experiment, trial, _unit_of(address, found) if analysed else None, _identity(event, found, address, row))
+        return _Home(experiment, trials, _unit_of(address, found) if analysed else None, _identity(event, found, address, row))
 
     def _save(self, unit: UnitRow) -> None:
         key = (unit.experiment, unit.unit)
@@ -216,21 +251,21 @@ class Fold:
 
 
 class _Home:
-    """Where an outcome belongs: its experiment, the unit if it may be analysed, and its identity."""
+    """Where an outcome belongs: the experiment that accounts for it, all that it may count in, its unit if analysed, its identity."""
 
-    __slots__ = ("experiment", "identity", "lost", "trial", "unit")
+    __slots__ = ("experiment", "identity", "lost", "trials", "unit")
 
     def __init__(
         self,
         experiment: str | None,
-        trial: Trial | None = None,
+        trials: Sequence[Trial] = (),
         unit: str | None = None,
         identity: tuple[str, str, str] | None = None,
         *,
         lost: bool = False,
     ) -> None:
         self.experiment = experiment
-        self.trial = trial
+        self.trials = list(trials)
         self.unit = unit
         self.identity = identity
         self.lost = lost

@@ -59,6 +59,8 @@ class Follower:
         self._name = name
         self._careful = CAREFUL_EVENTS if careful else 0
         self._lost = lost
+        self._counted: Position | None = None
+        """The position at which this process has counted its start."""
         with store.read() as connection:
             row = positions.get(connection, name)
         if row is None:
@@ -74,14 +76,12 @@ class Follower:
         entries = self._reader.read(1 if self._careful else limit)
         if not entries:
             return 0
-        if self._careful:
-            self._careful -= 1
-            if self._crashes_often():
-                self._put_aside(entries[0])
-                return 1
-        effect = work(entries, self.at)
         try:
-            self._commit(effect, entries[-1].next)
+            if self._careful and self._crashes_often():
+                self._put_aside(entries[0])
+            else:
+                self._commit(work(entries, self.at), entries[-1].next)
+            self._careful = max(0, self._careful - 1)
         except sa.exc.OperationalError as error:
             _log.warning("%s: the store cannot be written now, will read again from %s: %s", self._name, self._position, error)
             self._rewind()
@@ -104,8 +104,13 @@ class Follower:
         self._position, self.at = after, at
 
     def _crashes_often(self) -> bool:
+        # Once for each process: an event whose effect could not be stored has crashed nobody.
+        if self._counted == self._position:
+            return False
         with self._store.write() as connection:
-            return positions.count_start(connection, self._name).crashes >= MOST_CRASHES
+            found = positions.count_start(connection, self._name)
+        self._counted = self._position
+        return found.crashes >= MOST_CRASHES
 
     def _put_aside(self, entry: Entry) -> None:
         reason = f"{self._name} crashed {MOST_CRASHES} times at this event"

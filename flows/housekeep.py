@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from core.clock import Clock
 from core.errors import Conflict
 from core.settings import Settings
-from core.values import Position
+from core.values import START, Position
 from flows import deploy
 from flows.adopt import ALIVE_SECONDS
 from flows.deploy import Order, Place
@@ -22,8 +22,11 @@ from journal import segments
 from journal.reader import Reader
 from journal.rotation import rotate
 from routing.changes import Who
-from store import positions, workers
+from store import plans, positions, workers
 from store.engine import Store
+
+PROVEN_SECONDS = 60.0
+"""A plan of this age that is served somewhere is not to blame for a worker that cannot serve it."""
 
 LINGER_SECONDS = 10.0
 """How long after its last plan a shadow may still find requests that were answered by that plan."""
@@ -31,10 +34,17 @@ LINGER_SECONDS = 10.0
 _log = logging.getLogger("tiltyard.housekeep")
 
 
-def begin_readers(store: Store) -> None:
-    """The readers that every home has start at the beginning of the journal."""
+def begin_readers(store: Store, directory: Path) -> None:
+    """The readers that every home has start at the beginning of the journal; so do those that stand behind its end."""
+    end = segments.end(directory)
     with store.write() as connection:
-        positions.begin(connection, RECORD, Position(1, 0), 0.0)
+        positions.begin(connection, RECORD, START, 0.0)
+        for reader, row in positions.every(connection).items():
+            if row.position > end:
+                _log.error(
+                    "%s stands at %s, behind the journal's end %s: another journal, read from its beginning", reader, row.position, end
+                )
+                positions.advance(connection, reader, row.position, START, row.at)
 
 
 def wanted_readers(store: Store) -> list[str]:
@@ -44,12 +54,19 @@ def wanted_readers(store: Store) -> list[str]:
 
 
 def send_back(place: Place, clock: Clock) -> None:
-    """Where a worker cannot serve the current plan, restore the one before it."""
+    """Where a worker cannot serve the current plan, restore the one before it.
+
+    A plan that has been served for a while and still is elsewhere stays: what fails then is that worker, and it tries again.
+    """
     now = clock()
     with place.store.read() as connection:
         reports = workers.alive(connection, now - ALIVE_SECONDS)
+        ages = {endpoint: now - deploy.load(connection, endpoint).at for endpoint in plans.current_numbers(connection)}
     failures = [(worker, one) for worker, (_, report) in reports.items() for one in report["failed"]]
     for worker, failure in failures:
+        served = any(report["plans"].get(failure["endpoint"]) == failure["plan"] for _, report in reports.values())
+        if served and ages.get(failure["endpoint"], 0.0) > PROVEN_SECONDS:
+            continue
         what = failure["version"] or "the plan"
         reason = f"sent back: {what} failed on worker {worker}: {failure['reason']}"
         try:

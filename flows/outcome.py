@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -61,39 +61,48 @@ def accept(posts: Sequence[OutcomePost], desk: Desk) -> Accepted:
         raise Invalid("expected at least one outcome, got an empty list", field="outcomes")
     if len(posts) > desk.max_outcomes:
         raise TooLarge(f"expected at most {desk.max_outcomes} outcomes in one post, got {len(posts)}", field="outcomes")
-    observed = check(posts, desk.clock(), desk.endpoints)
+    now = desk.clock()
+    return append(_checked(posts, now, desk.endpoints), desk.append)
+
+
+def append(observed: Iterable[Observed], write: Callable[[bytes], Address]) -> Accepted:
+    """Append checked outcomes, of those that are the same only the first."""
     seen: set[object] = set()
-    duplicates = 0
+    accepted = duplicates = 0
     for one in observed:
         key = _identity(one)
         if key is not None and key in seen:
             duplicates += 1
             continue
         seen.add(key)
-        desk.append(events.encode(one))
-    return Accepted(len(observed) - duplicates, duplicates)
+        write(events.encode(one))
+        accepted += 1
+    return Accepted(accepted, duplicates)
 
 
-def check(posts: Sequence[OutcomePost], now: float, endpoints: Container[str]) -> list[Observed]:
-    """The outcomes as events that arrived at `now`; raises Invalid naming the first wrong one and its field."""
-    several = len(posts) > 1
-    return [_check(post, f"[{index}]." if several else "", now, endpoints) for index, post in enumerate(posts)]
+def _checked(posts: Sequence[OutcomePost], now: float, endpoints: Container[str]) -> list[Observed]:
+    found = []
+    for index, post in enumerate(posts):
+        try:
+            found.append(check(post, now, endpoints))
+        except Invalid as error:
+            where = f"[{index}]." if len(posts) > 1 else ""
+            raise Invalid(where + error.message, field=where + (error.field or ""), code=error.code) from None
+    return found
 
 
-def _check(post: OutcomePost, where: str, now: float, endpoints: Container[str]) -> Observed:
-    try:
-        _check_subject(post, endpoints)
-        check_name(post.metric, "metric")
-        _check_value(post.metric, post.value)
-        if post.id is not None:
-            check_key(post.id, "id")
-        timestamp = now if post.timestamp is None else from_rfc3339(post.timestamp)
-        if timestamp > now + AHEAD_SECONDS:
-            raise Invalid(
-                f"timestamp: {post.timestamp} is more than {AHEAD_SECONDS:.0f} seconds ahead of the server's clock", field="timestamp"
-            )
-    except Invalid as error:
-        raise Invalid(where + error.message, field=where + (error.field or ""), code=error.code) from None
+def check(post: OutcomePost, now: float, endpoints: Container[str]) -> Observed:
+    """The outcome as an event that arrived at `now`; raises Invalid naming the field."""
+    _check_subject(post, endpoints)
+    check_name(post.metric, "metric")
+    _check_value(post.metric, post.value)
+    if post.id is not None:
+        check_key(post.id, "id")
+    timestamp = now if post.timestamp is None else from_rfc3339(post.timestamp)
+    if timestamp > now + AHEAD_SECONDS:
+        raise Invalid(
+            f"timestamp: {post.timestamp} is more than {AHEAD_SECONDS:.0f} seconds ahead of the server's clock", field="timestamp"
+        )
     return Observed(now, post.prediction_id, post.endpoint, post.unit, post.metric, post.value, timestamp, post.id)
 
 

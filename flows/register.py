@@ -74,7 +74,7 @@ def list_models(store: Store) -> list[dict[str, Any]]:
 def show_model(store: Store, model: str) -> dict[str, Any]:
     """A model, its aliases and the cards of all its versions; raises NotFound."""
     with store.read() as connection:
-        versions = [describe(row) for row in registry.list_versions(connection, model)]
+        versions = [_describe(connection, row) for row in registry.list_versions(connection, model)]
         return {**_model(connection, model), "versions": versions}
 
 
@@ -82,13 +82,14 @@ def show_version(store: Store, reference: str) -> dict[str, Any]:
     """The card of `credit@3` or `credit@champion`; raises NotFound."""
     with store.read() as connection:
         version = registry.resolve(connection, reference, "version")
-        return describe(registry.version_row(connection, version))
+        return _describe(connection, registry.version_row(connection, version))
 
 
-def describe(row: VersionRow) -> dict[str, Any]:
-    """A version as the API shows it: who registered it when, and its card."""
+def _describe(connection: sa.Connection, row: VersionRow) -> dict[str, Any]:
+    """A version as the API shows it: its aliases, who registered it when, and its card."""
+    aliases = [alias.alias for alias in registry.list_aliases(connection, row.version.model) if alias.version == row.version]
     card = msgspec.to_builtins(known.decode_card(row.card))
-    return {"version": str(row.version), "at": to_rfc3339(row.at), "by": row.by, **card}
+    return {"version": str(row.version), "aliases": aliases, "at": to_rfc3339(row.at), "by": row.by, **card}
 
 
 def _model(connection: sa.Connection, model: str) -> dict[str, Any]:

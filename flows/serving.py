@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from core.errors import NotFound, Unavailable
+from core.errors import Conflict, NotFound, Unavailable
 from core.ids import VersionId, parse_version
 from models.inputs import Inputs
 from models.package import Loaded
 from models.signature import Signature
-from routing.plan import Plan
+from routing.plan import CONTROL, Plan
 from routing.splitter import Splitter
 
 
@@ -39,9 +39,16 @@ SLOW_SECONDS = 0.002
 
 
 def inputs_of(plan: Plan, signature_of: Callable[[str], Signature]) -> Inputs:
-    """What the endpoint accepts: all that an arm needs, and what only a shadow needs where it comes. The order of every logged row."""
+    """What the endpoint accepts, and the order of every logged row.
+
+    All that control and the arms with a weight need; where it comes, what only a shadow or an arm of weight 0 needs: so a version
+    with further features is added at 0, clients begin to send them, and then traffic is shifted, without one refused request.
+    """
+    asked = {name for name, arm in plan.arms.items() if name == CONTROL or arm.weight > 0}
+    waiting = [arm.version for name, arm in plan.arms.items() if name not in asked]
     return Inputs.union(
-        [signature_of(version) for version in _ordered(plan)], [signature_of(each.version) for each in plan.shadows.values()]
+        [signature_of(plan.arms[name].version) for name in sorted(asked, key=lambda name: (name != CONTROL, name))],
+        [signature_of(version) for version in (*waiting, *(shadow.version for shadow in plan.shadows.values()))],
     )
 
 
@@ -55,10 +62,6 @@ def make_route(plan: Plan, get: Callable[[VersionId], Loaded], signature_of: Cal
 def _arm_route(name: str, version: str, loaded: Loaded, inputs: Inputs) -> ArmRoute:
     signature = loaded.card.signature
     return ArmRoute(name, version, loaded, inputs.columns(signature), Inputs.union([signature]), loaded.seconds_per_row > SLOW_SECONDS)
-
-
-def _ordered(plan: Plan) -> list[str]:
-    return [plan.arms[name].version for name in sorted(plan.arms, key=lambda name: (name != "control", name))]
 
 
 class Routes:
@@ -94,10 +97,12 @@ class Routes:
             raise NotFound(f"no endpoint {endpoint[:100]!r}", field="endpoint", code="endpoint-not-found")
         return route
 
-    def pinned(self, version: str) -> tuple[Route, str] | None:
-        """A route and arm that serve `version`; None where no current plan names it."""
+    def pinned(self, version: str) -> tuple[Route, str]:
+        """A route and arm that serve `version`; raises Conflict where it is no arm's of a current plan."""
         for route in self.by_endpoint.values():
             for name, arm in route.arms.items():
                 if arm.version == version:
                     return route, name
-        return None
+        raise Conflict(
+            f"version {version[:100]} is no arm's of a current plan, so it is not loaded", field="version", code="version-not-loaded"
+        )

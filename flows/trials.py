@@ -67,7 +67,9 @@ def decode_design(body: bytes) -> Design:
     return _DESIGN.decode(body)
 
 
-def at_time(trials: dict[str, Trial], endpoint: str, at: float) -> Trial | None:
-    """The experiment that an endpoint's outcome of that time belongs to: the one begun last before it."""
-    mine = [trial for trial in trials.values() if trial.endpoint == endpoint and trial.started <= at]
-    return mine[-1] if mine else None
+def at_time(trials: dict[str, Trial], endpoint: str, at: float) -> list[Trial]:
+    """The experiments that an endpoint's outcome of that time may count in: the one begun last before it, and the stopped ones whose
+    units may still have to mature, newest first.
+    """
+    mine = [trial for trial in reversed(trials.values()) if trial.endpoint == endpoint and trial.started <= at]
+    return [trial for number, trial in enumerate(mine) if number == 0 or at < trial.window.matures(trial.stopped or at)]

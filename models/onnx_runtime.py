@@ -14,7 +14,7 @@ import onnxruntime
 
 from core.errors import ModelFailed, Rejected
 from core.values import Output, Row, Value
-from models.runtime import Answers
+from models.runtime import Answers, said
 from models.signature import Signature
 
 # A model server tells nobody but its operators what it does.
@@ -36,7 +36,7 @@ class OnnxRuntime:
         try:
             self._session = onnxruntime.InferenceSession(graph, _options(), providers=["CPUExecutionProvider"])
         except Exception as error:  # onnxruntime raises types of its own, none of them public
-            raise Rejected(f"onnxruntime cannot load the graph: {_said(error)}") from None
+            raise Rejected(f"onnxruntime cannot load the graph: {said(error)}") from None
         self._answers = Answers(signature)
         self._feed = _feeder(self._session.get_inputs(), len(signature.features))
         outputs = {output.name: output.type for output in self._session.get_outputs()}
@@ -49,7 +49,7 @@ class OnnxRuntime:
         try:
             raw = self._session.run(self._outputs, self._feed(rows))
         except Exception as error:  # see above; numpy's ValueError and TypeError for values it cannot convert
-            raise ModelFailed(f"the model failed: {_said(error)}") from None
+            raise ModelFailed(f"the model failed: {said(error)}") from None
         if self._label is None:
             return self._answers.values(raw[0].ravel().tolist(), len(rows))
         return self._answers.labels(raw[0].ravel().tolist(), raw[1].tolist() if len(raw) > 1 else None, len(rows))
@@ -111,8 +111,3 @@ def _whole(value: Value) -> int:
     if isinstance(value, float) and not value.is_integer():
         raise ValueError(f"expected an integer, got {value}")
     return int(value)  # type: ignore[arg-type]
-
-
-def _said(error: Exception) -> str:
-    """The first 300 characters of what `error` says, in one line."""
-    return " ".join(str(error).split())[:300]

@@ -80,6 +80,19 @@ def load(card: Card, read_blob: Callable[[str], bytes]) -> Loaded:
     return Loaded(card, runtime, seconds_per_row(runtime, row))
 
 
+def unloaded(card: Card, reason: str) -> Loaded:
+    """Stands for a version that could not be loaded: whoever asks it gets ModelFailed with the reason."""
+    return Loaded(card, _Unloaded(reason), 0.0)
+
+
+class _Unloaded:
+    def __init__(self, reason: str) -> None:
+        self._reason = reason
+
+    def predict(self, rows: Sequence[Row]) -> list[Output]:
+        raise ModelFailed(f"not loaded: {self._reason}")
+
+
 def _runtime(card: Card, artefact: bytes) -> Runtime:
     if card.format == "onnx":
         return OnnxRuntime(artefact, card.signature)

@@ -66,6 +66,11 @@ def _check(numbers: list[float], count: int) -> None:
         raise ModelFailed("the model answered a number that is not finite")
 
 
+def said(error: BaseException) -> str:
+    """The first 300 characters of what `error` says, in one line and as text that can be sent."""
+    return " ".join(str(error).encode(errors="replace").decode().split())[:300]
+
+
 def whole(runtime: Runtime, rows: Sequence[Row]) -> list[Output]:
     """The outputs of any number of rows, predicted in batches."""
     return [output for batch in _batches(rows) for output in runtime.predict(batch)]

@@ -11,7 +11,7 @@ from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
 from core.errors import ModelFailed
 from core.values import Output, Row
 from models.estimator import Layout, arranger, prepare
-from models.runtime import Answers
+from models.runtime import Answers, said
 from models.signature import Signature
 
 
@@ -37,8 +37,8 @@ class SklearnRuntime:
                 given = self._arrange(rows)
                 answered = np.asarray(self._estimator.predict(given)).ravel().tolist()
                 probabilities = self._estimator.predict_proba(given).tolist() if self.gives_probabilities else None
-        except Exception as error:  # whatever an estimator raises is its failure
-            raise ModelFailed(f"the model failed: {' '.join(str(error).split())[:300]}") from error
+        except (Exception, SystemExit, KeyboardInterrupt) as error:  # whatever an estimator raises is its failure
+            raise ModelFailed(f"the model failed: {said(error)}") from error
         if not self._classifies:
             return self._answers.values(list(map(float, answered)), len(rows))
         return self._answers.labels(answered, probabilities, len(rows))

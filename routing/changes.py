@@ -60,8 +60,9 @@ def set_traffic(plan: Plan, weights: Mapping[str, float], enrolment: float | Non
     if plan.mode == "paused":
         raise Conflict(f"traffic of {plan.endpoint} is paused: resume it first", code="paused")
     if set(weights) != set(plan.arms):
-        expected = ", ".join(sorted(plan.arms))
-        raise Invalid(f"weights: expected a weight for every arm ({expected}), got {', '.join(sorted(weights)) or 'none'}", field="weights")
+        unknown, missing = sorted(set(weights) - set(plan.arms)), sorted(set(plan.arms) - set(weights))
+        wrong = f"no arm is called {unknown[0][:60]!r}" if unknown else f"{missing[0]} is missing"
+        raise Invalid(f"weights: expected a weight for every arm ({', '.join(sorted(plan.arms))}): {wrong}", field="weights")
     arms = {name: Arm(arm.version, check_weight(name, weights[name])) for name, arm in plan.arms.items()}
     return _follow(plan, who, arms=arms, enrolment=plan.enrolment if enrolment is None else enrolment)
 

@@ -97,7 +97,7 @@ def check(plan: Plan) -> Plan:
 
 
 def check_weight(arm: str, weight: float) -> float:
-    """`weight` where it is finite, ≥ 0 and not beyond what divides exactly; else Invalid."""
-    if not 0 <= weight <= 1e12:
-        raise Invalid(f"weights.{arm}: expected a number from 0 to 1e12, got {weight:g}", field=f"weights.{arm}")
+    """`weight` where it is 0, or of a size that divides exactly; else Invalid."""
+    if weight != 0 and not 1e-12 <= weight <= 1e12:
+        raise Invalid(f"weights.{arm}: expected 0, or a number from 1e-12 to 1e12, got {weight:g}", field=f"weights.{arm}")
     return weight

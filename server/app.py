@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from flask import Flask, Response, request
+from sqlalchemy.exc import OperationalError
 from werkzeug.exceptions import HTTPException
 
-from core.errors import TiltyardError
+from core.errors import TiltyardError, Unavailable
 from flows.serving import Routes
 from server.api import audit, endpoints, experiments, health, models
 from server.auth import Guard
@@ -21,20 +22,27 @@ def create_app(home: Home, routes: Routes, guard: Guard) -> Flask:
         app.register_blueprint(module.blueprint)
     app.register_error_handler(TiltyardError, _known)
     app.register_error_handler(HTTPException, _http)
+    app.register_error_handler(OperationalError, _store)
     return app
 
 
 def _known(error: TiltyardError) -> Response:
-    return _response(error, status_of(error)[0])
+    return _response(error, status_of(error))
+
+
+def _store(error: OperationalError) -> Response:
+    """Locked too long by another process, a full disk, a home that cannot be written."""
+    return _known(Unavailable(f"the store cannot be used now: {error.orig}", code="store-unavailable"))
 
 
 def _http(error: HTTPException) -> Response:
     """What Flask itself refuses (no such route, another method) in the form of our own errors."""
-    name = error.name or "error"
-    code = "route-not-found" if error.code == 404 else name.lower().replace(" ", "-")
-    return _response(TiltyardError(f"{request.method} {request.path[:200]}: {name}", code=code), error.code or 500)
+    status = error.code or 500, error.name or "Error"
+    code = "route-not-found" if status[0] == 404 else status[1].lower().replace(" ", "-")
+    return _response(TiltyardError(f"{request.method} {request.path[:200]}: {status[1]}", code=code), status)
 
 
-def _response(error: TiltyardError, code: int) -> Response:
+def _response(error: TiltyardError, status: tuple[int, str]) -> Response:
     v2 = request.path.startswith("/v2/")
-    return Response(v2_error(error) if v2 else problem(error), code, headers_of(error), content_type=JSON if v2 else PROBLEM)
+    body = v2_error(error) if v2 else problem(error, status)
+    return Response(body, status[0], headers_of(error), content_type=JSON if v2 else PROBLEM)

@@ -6,6 +6,7 @@ import ipaddress
 import secrets
 from collections.abc import Mapping
 from hashlib import sha256
+from itertools import count
 from pathlib import Path
 
 from core.clock import Clock
@@ -23,18 +24,21 @@ SCOPES = ("predict", "outcome", "operate", "admin")
 NOBODY = "anonymous"
 
 
-def create_token(store: Store, name: str, scope: str, who: Who) -> str:
-    """A new token, shown this once; raises Invalid or Conflict."""
-    check_name(name, "name")
+def create_token(store: Store, name: str | None, scope: str, who: Who) -> tuple[str, str]:
+    """A new token's name and secret, which is shown this once; without a name it is `operate-1`. Raises Invalid or Conflict."""
+    if name is not None:
+        check_name(name, "name")
     if scope not in SCOPES:
         raise Invalid(f"scope: expected one of {', '.join(SCOPES)}, got {scope!r}", field="scope")
     secret = "tilt_" + secrets.token_urlsafe(32)
     with store.write() as connection:
-        if any(row.token == name for row in tokens.list_all(connection)):
-            raise Conflict(f"token {name!r} exists already", code="token-exists")
+        taken = {row.token for row in tokens.list_all(connection)}
+        name = name or next(free for number in count(1) if (free := f"{scope}-{number}") not in taken)
+        if name in taken:
+            raise Conflict(f"token {name!r} exists already (the name of a revoked one stays its own)", code="token-exists")
         tokens.add(connection, TokenRow(name, digest(secret), scope, who.at, False))
         audit.write(connection, who.at, who.by, "token.create", name, scope=scope)
-    return secret
+    return name, secret
 
 
 def revoke_token(store: Store, name: str, who: Who) -> None:
@@ -59,7 +63,7 @@ def is_loopback(host: str) -> bool:
 
 def check_bind(store: Store, settings: Settings, host: str) -> None:
     """Raises Conflict where the server would be reachable from elsewhere without any token."""
-    if is_loopback(host) or settings.admin_token_file or _usable(store):
+    if is_loopback(host) or settings.admin_token_file or any(not row.revoked for row in _tokens(store)):
         return
     raise Conflict(
         f"host: {host} is reachable from other machines, and no token exists: "
@@ -69,9 +73,9 @@ def check_bind(store: Store, settings: Settings, host: str) -> None:
     )
 
 
-def _usable(store: Store) -> list[TokenRow]:
+def _tokens(store: Store) -> list[TokenRow]:
     with store.read() as connection:
-        return [row for row in tokens.list_all(connection) if not row.revoked]
+        return tokens.list_all(connection)
 
 
 class Guard:
@@ -84,6 +88,7 @@ class Guard:
         self._clock = clock
         self._read_at = 0.0
         self._scopes: Mapping[str, tuple[str, int]] = {}
+        self._guarded = False
         extra = {name.strip().lower() for name in settings.trusted_hosts.split(",") if name.strip()}
         self._hosts = {"localhost", "127.0.0.1", "[::1]", host.lower(), *extra}
         self.traffic_needs_token = self._open_bind or settings.require_token
@@ -92,10 +97,13 @@ class Guard:
         """Read the tokens again where the copy is older than a second; raises Invalid where the token file cannot be read."""
         if self._clock() - self._read_at < 1.0:
             return
-        scopes = {row.digest: (row.token, SCOPES.index(row.scope)) for row in _usable(self._store)}
+        rows = _tokens(self._store)
+        scopes = {row.digest: (row.token, SCOPES.index(row.scope)) for row in rows if not row.revoked}
         if self._settings.admin_token_file:
             scopes[digest(_read_secret(self._settings.admin_token_file))] = ("admin-token-file", SCOPES.index("admin"))
         self._scopes = scopes
+        # Who revokes the last one wants nobody to come in, rather than everybody.
+        self._guarded = bool(rows or scopes)
         self._read_at = self._clock()
 
     def traffic(self, authorization: str | None, scope: str) -> None:
@@ -105,7 +113,7 @@ class Guard:
 
     def control(self, authorization: str | None, scope: str = "operate") -> str:
         """Who asks for a control route; raises Unauthenticated or Forbidden. Open on loopback until the first token exists."""
-        if not self._scopes and not self._open_bind:
+        if not self._guarded and not self._open_bind:
             return NOBODY
         return self._check(authorization, scope)
 

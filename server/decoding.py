@@ -8,11 +8,15 @@ from typing import Any, TypeVar
 import msgspec
 
 from core.errors import Invalid, Malformed, TooLarge
+from server import blame
 
 T = TypeVar("T")
 
 _AT = re.compile(r" - at `(?:key in )?\$\.?(.*)`\Z", re.DOTALL)
-_INDEX = re.compile(r"\[\.\.\.\]")
+_MEMBER = re.compile(r"Object (missing required|contains unknown) field `(.*)`\Z", re.DOTALL)
+_MOST_SAID = 300
+"""Characters of a path or message that are repeated to the client who sent them."""
+_MEMBER_WORDS = {"missing required": "this field is required", "contains unknown": "unknown field"}
 
 
 def decode(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
@@ -20,8 +24,11 @@ def decode(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
     try:
         return decoder.decode(body)
     except msgspec.ValidationError as error:
-        raise _worded(str(error)) from None
+        raise _worded(str(error), decoder.type, body) from None
     except msgspec.DecodeError as error:
+        odd = blame.odd_number(body)
+        if odd is not None:
+            raise Malformed(f"{odd.path}: expected a finite number, got {odd.text}", field=odd.path) from None
         raise Malformed(f"body: expected JSON: {error}", field="body") from None
     except UnicodeDecodeError as error:
         raise Malformed(f"body: expected UTF-8: {error.reason} at byte {error.start} of a text", field="body") from None
@@ -34,11 +41,21 @@ def convert(given: Any, kind: type[T]) -> T:
     try:
         return msgspec.convert(given, kind)
     except msgspec.ValidationError as error:
-        raise _worded(str(error)) from None
+        raise _worded(str(error), kind, None) from None
 
 
-def _worded(message: str) -> Invalid:
+def _worded(message: str, kind: Any, body: bytes | None) -> Invalid:
+    odd = blame.odd_number(body) if body is not None and "out of range" in message else None
+    if odd is not None:
+        return Invalid(f"{odd.path}: expected a finite number, got {odd.text}", field=odd.path)
     found = _AT.search(message)
-    field = _INDEX.sub("[]", found[1]) if found and found[1] else "body"
+    path = found[1] if found else ""
     text = message[: found.start()] if found else message
-    return Invalid(f"{field}: {text[0].lower()}{text[1:]}", field=field)
+    if blame.ANY_KEY in path:
+        path = blame.named(path, message, kind, body)
+    member = _MEMBER.match(text)
+    if member:
+        path = f"{path}.{member[2]}" if path else member[2]
+        text = _MEMBER_WORDS[member[1]]
+    field = path[:_MOST_SAID] or "body"
+    return Invalid(f"{field}: {text[0].lower()}{text[1:_MOST_SAID]}", field=field)

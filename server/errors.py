@@ -26,11 +26,18 @@ class SlowBody(TiltyardError):
     code = "body-timeout"
 
 
+class WrongMethod(TiltyardError):
+    """The route exists, but not for this method."""
+
+    code = "method-not-allowed"
+
+
 _STATUS: tuple[tuple[type[TiltyardError], int, str], ...] = (
     (Malformed, 400, "Bad Request"),
     (Unauthenticated, 401, "Unauthorized"),
     (Forbidden, 403, "Forbidden"),
     (NotFound, 404, "Not Found"),
+    (WrongMethod, 405, "Method Not Allowed"),
     (SlowBody, 408, "Request Timeout"),
     (Conflict, 409, "Conflict"),
     (TooLarge, 413, "Content Too Large"),
@@ -50,9 +57,9 @@ def status_of(error: TiltyardError) -> tuple[int, str]:
     return next(((code, phrase) for kind, code, phrase in _STATUS if isinstance(error, kind)), (500, "Internal Server Error"))
 
 
-def problem(error: TiltyardError) -> bytes:
-    """RFC 9457 problem details, with the stable `code` and the `field` where one is to blame."""
-    code, phrase = status_of(error)
+def problem(error: TiltyardError, status: tuple[int, str] | None = None) -> bytes:
+    """RFC 9457 problem details, with the stable `code` and the `field` where one is to blame; its own status, or the one given."""
+    code, phrase = status or status_of(error)
     body = {"type": "about:blank", "title": phrase, "status": code, "detail": error.message, "code": error.code}
     return msgspec.json.encode(body if error.field is None else {**body, "field": error.field})
 
@@ -68,6 +75,8 @@ def headers_of(error: TiltyardError) -> list[tuple[str, str]]:
         return [("Retry-After", str(error.retry_after))]
     if isinstance(error, Unauthenticated):
         return [("WWW-Authenticate", 'Bearer realm="tiltyard"')]
+    if isinstance(error, WrongMethod):
+        return [("Allow", "POST")]
     if isinstance(error, (TooLarge, SlowBody)):
         # What is left of the body is not worth reading.
         return [("Connection", "close")]

@@ -13,15 +13,16 @@ from time import perf_counter
 from typing import Any, NamedTuple, TypeAlias
 
 import msgspec
+from gunicorn.http.errors import ParseException
 
-from core.errors import Conflict, Malformed, TiltyardError, TooLarge
+from core.errors import Invalid, Malformed, TiltyardError, TooLarge
 from core.ids import parse_version
 from flows import outcome
 from flows.outcome import Desk, OutcomePost
 from flows.predict import Answer, Ask, predict, predict_pinned
 from server import v2
 from server.decoding import decode
-from server.errors import JSON, PROBLEM, headers_of, problem, status_of, v2_error
+from server.errors import JSON, PROBLEM, SlowBody, WrongMethod, headers_of, problem, status_of, v2_error
 from server.home import clock
 from server.v2 import Infer
 from server.worker import Worker
@@ -58,6 +59,9 @@ _PREDICT_BODY = msgspec.json.Decoder(PredictBody)
 _OUTCOME_BODY = msgspec.json.Decoder(list[OutcomePost])
 _ONE_OUTCOME = msgspec.json.Decoder(OutcomePost)
 _INFER_BODY = msgspec.json.Decoder(Infer)
+_MOST_IGNORED, _PIECE = 16 * 2**20, 2**16
+"""Bytes of a body that is too large which are read and thrown away, and how many at once."""
+
 _encode = msgspec.json.encode
 
 
@@ -78,14 +82,14 @@ class HotRoutes:
 
     def _reply(self, environ: Environ) -> Reply:
         path = environ["PATH_INFO"]
-        if environ["REQUEST_METHOD"] == "POST":
-            if path.startswith(_V1) and path.endswith(_PREDICT):
-                return self._safely(self._predict, environ, path[len(_V1) : -len(_PREDICT)], PROBLEM, problem)
-            if path == _OUTCOMES:
-                return self._safely(self._outcomes, environ, "", PROBLEM, problem)
-            if path.startswith(_V2) and path.endswith(_INFER):
-                return self._safely(self._infer, environ, path[len(_V2) : -len(_INFER)], JSON, v2_error)
-        return self._control(environ)
+        if path.startswith(_V1) and path.endswith(_PREDICT):
+            return self._safely(self._predict, environ, path[len(_V1) : -len(_PREDICT)], PROBLEM, problem)
+        if path == _OUTCOMES:
+            return self._safely(self._outcomes, environ, "", PROBLEM, problem)
+        if path.startswith(_V2) and path.endswith(_INFER):
+            return self._safely(self._infer, environ, path[len(_V2) : -len(_INFER)], JSON, v2_error)
+        # Flask's turn, in a native thread; its body is read here, where waiting for the client holds up nobody.
+        return self._safely(self._flask_reply, environ, "", PROBLEM, problem)
 
     def _safely(
         self,
@@ -108,40 +112,33 @@ class HotRoutes:
 
     def _predict(self, environ: Environ, endpoint: str) -> Reply:
         worker = self._worker
+        _check(environ)
         worker.guard.traffic(environ.get("HTTP_AUTHORIZATION"), "predict")
         route = worker.routes.of(endpoint)
         body = decode(_PREDICT_BODY, self._body(environ))
         self._check_rows(len(body.instances or ()))
-        unit = body.unit if body.unit is not None else environ.get("HTTP_X_TILTYARD_UNIT")
+        unit = body.unit if body.unit is not None else _unit(environ)
         answer = predict(route, Ask(unit, body.features, body.instances, self._forced(environ)), worker.means)
         return self._answered(answer, _encode(answer))
 
     def _infer(self, environ: Environ, name: str) -> Reply:
         worker = self._worker
+        _check(environ)
         worker.guard.traffic(environ.get("HTTP_AUTHORIZATION"), "predict")
         model, _, version = name.partition("/versions/")
         request = decode(_INFER_BODY, self._body(environ))
-        unit, most = environ.get("HTTP_X_TILTYARD_UNIT"), worker.home.settings.max_rows
+        unit, most = _unit(environ), worker.home.settings.max_rows
         if version:
-            pinned = f"{model}@{version}"
-            route, arm = self._pinned(pinned)
+            route, arm = worker.routes.pinned(str(parse_version(f"{model}@{version}", "version")))
             answer = predict_pinned(route, arm, v2.ask_of(request, route.arms[arm].inputs.names, unit, None, most), worker.means)
         else:
             route = worker.routes.of(model)
             answer = predict(route, v2.ask_of(request, route.inputs.names, unit, self._forced(environ), most), worker.means)
         return self._answered(answer, _encode(v2.answer_of(request.id, model, answer)))
 
-    def _pinned(self, version: str) -> tuple[Any, str]:
-        parse_version(version, "version")
-        found = self._worker.routes.pinned(version)
-        if found is None:
-            raise Conflict(
-                f"version {version} is named by no current plan, so it is not loaded", field="version", code="version-not-loaded"
-            )
-        return found
-
     def _outcomes(self, environ: Environ, _: str) -> Reply:
         worker = self._worker
+        _check(environ)
         worker.guard.traffic(environ.get("HTTP_AUTHORIZATION"), "outcome")
         body = self._body(environ)
         posts = decode(_OUTCOME_BODY, body) if body.lstrip()[:1] == b"[" else [decode(_ONE_OUTCOME, body)]
@@ -180,25 +177,54 @@ class HotRoutes:
         most = self._worker.home.settings.max_body_bytes
         length = environ.get("CONTENT_LENGTH")
         if length and length.isdigit() and int(length) > most:
+            self._let_finish(environ)
             raise _too_large(most)
         try:
             with self._worker.patience:
                 body: bytes = environ["wsgi.input"].read(most + 1)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, ParseException) as error:
             raise Malformed(f"body: could not be read: {error}", field="body") from None
         if len(body) > most:
+            self._let_finish(environ)
             raise _too_large(most)
         return body
 
-    def _control(self, environ: Environ) -> Reply:
-        """Flask's turn, in a native thread; its body is read here, where waiting for the client holds up nobody."""
-        return self._safely(self._flask_reply, environ, "", PROBLEM, problem)
+    def _let_finish(self, environ: Environ) -> None:
+        """Read on for a while, since a client that still sends may never see an answer; then the connection is closed."""
+        source, left = environ["wsgi.input"], _MOST_IGNORED
+        try:
+            with self._worker.patience:
+                while left > 0 and (data := source.read(min(left, _PIECE))):
+                    left -= len(data)
+        except (SlowBody, OSError, ValueError, ParseException):
+            left = 0
+        if left <= 0:
+            source.failed = True  # gunicorn's sign that the next request on this connection cannot be found
 
     def _flask_reply(self, environ: Environ, _: str) -> Reply:
         body = self._body(environ)
         inner = {**environ, "wsgi.input": BytesIO(body), "CONTENT_LENGTH": str(len(body)), "wsgi.input_terminated": True}
         inner.pop("HTTP_TRANSFER_ENCODING", None)
         return self._worker.offload(lambda: _run(self._flask, inner))
+
+
+def _unit(environ: Environ) -> str | None:
+    """The unit that the header names. WSGI hands headers over as Latin-1; the same name in a body is UTF-8, and must be the same unit."""
+    given: str | None = environ.get("HTTP_X_TILTYARD_UNIT")
+    if given is None or given.isascii():
+        return given
+    try:
+        return given.encode("latin-1").decode()
+    except UnicodeDecodeError:
+        raise Invalid("X-Tiltyard-Unit: expected UTF-8", field="X-Tiltyard-Unit") from None
+
+
+def _check(environ: Environ) -> None:
+    """A POST, and none that a foreign page has made a browser send: with JSON as its type that would have been asked for first."""
+    if environ["REQUEST_METHOD"] != "POST":
+        raise WrongMethod(f"{environ['REQUEST_METHOD'][:20]}: expected POST")
+    if "HTTP_ORIGIN" in environ and not environ.get("CONTENT_TYPE", "").startswith(JSON):
+        raise Invalid(f"Content-Type: expected {JSON}", field="Content-Type", code="content-type")
 
 
 def _run(application: WSGI, environ: Environ) -> Reply:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import logging
 import os
@@ -26,6 +27,8 @@ FIRST_BACKOFF, MOST_BACKOFF = 0.2, 15.0
 STEADY_SECONDS = 10.0
 """A process that has run for so long starts again without waiting."""
 STOP_SECONDS = 15.0
+BIND_SECONDS = 3.0
+"""How long the processes of a server that was killed may need to give its port up."""
 MOST_KILLS = 3
 """A process that is killed so often, each time before it ran steadily, may owe it to what it does: the kernel kills for memory."""
 WEB = "web"
@@ -84,8 +87,9 @@ class Child:
             self._careful, self._backoff, self._next = False, FIRST_BACKOFF, 0.0
             return
         # What `record` does never takes so much memory that it would be killed for it, and it must not lose an event for a kill.
-        ended_well = code in (0, -signal.SIGTERM) or (code == -signal.SIGKILL and self.name == RECORD)
-        self._careful = self.name != WEB and not ended_well
+        # A shadow's model may end it in any way: also with exit code 0.
+        asked = code in (0, -signal.SIGTERM, -signal.SIGKILL)
+        self._careful = self.name != WEB and not (self.name == RECORD and asked)
         self._backoff = FIRST_BACKOFF if ran > STEADY_SECONDS else min(MOST_BACKOFF, 2 * self._backoff)
         self._next = time.monotonic() + self._backoff
 
@@ -128,7 +132,7 @@ class Supervisor:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._stop)
         compact.clear(self._home.metrics)
-        housekeep.begin_readers(self._home.store)
+        housekeep.begin_readers(self._home.store, self._home.journal)
         try:
             while not self._stopping:
                 self._step()
@@ -195,10 +199,15 @@ def _bind(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     found = socket.socket(family, socket.SOCK_STREAM)
     found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        found.bind((host.strip("[]"), port))
-    except (OSError, OverflowError) as error:
-        found.close()
-        raise Invalid(f"host, port: cannot listen on {host}:{port}: {error}", field="port") from None
-    found.listen(2048)
-    return found
+    until = time.monotonic() + BIND_SECONDS
+    while True:
+        try:
+            found.bind((host.strip("[]"), port))
+            found.listen(2048)
+            return found
+        except (OSError, OverflowError) as error:
+            if isinstance(error, OSError) and error.errno == errno.EADDRINUSE and time.monotonic() < until:
+                time.sleep(0.1)
+                continue
+            found.close()
+            raise Invalid(f"host, port: cannot listen on {host}:{port}: {error}", field="port") from None

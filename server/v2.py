@@ -103,6 +103,8 @@ def _flat(tensor: Tensor, most: int) -> list[Any]:
     nested = tensor.data and isinstance(tensor.data[0], list)
     if nested and not all(isinstance(row, list) for row in tensor.data):
         raise Invalid(f"{field}.data: expected all flat or all nested", field=f"{field}.data")
+    if nested and len({len(row) for row in tensor.data}) > 1:
+        raise Invalid(f"{field}.data: expected rows of one length", field=f"{field}.data")
     flat = list(chain.from_iterable(tensor.data)) if nested else tensor.data
     if any(size < 0 for size in tensor.shape) or len(flat) != prod(tensor.shape):
         raise Invalid(f"{field}: expected {tensor.shape} values as its shape says, got {len(flat)}", field=field)

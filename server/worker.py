@@ -50,7 +50,7 @@ class Worker:
         self._adopter = Adopter(home.store, Pool(loader(home.store, home.blobs), clock), self.routes, name, clock)
 
     def start(self) -> None:
-        """Adopt the current plans, then keep at it in the background."""
+        """Adopt the current plans, then keep at it in the background; tell what could not be logged as soon as it can be."""
         import gevent
 
         self.commit.start()
@@ -68,6 +68,7 @@ class Worker:
 
         while True:
             gevent.sleep(self.home.settings.plan_poll)
+            self.means.missed.tell(self.writer.append, clock())
             self._loop.apply(self._poll)
 
     def _poll(self) -> None:

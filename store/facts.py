@@ -118,6 +118,11 @@ def tallies_of(connection: sa.Connection, experiment: str) -> dict[str, int]:
     return {row.name: row.number for row in rows}
 
 
+def every_tally(connection: sa.Connection) -> dict[tuple[str, str], int]:
+    """All tallies by (experiment, name)."""
+    return {(row.experiment, row.name): row.number for row in connection.execute(sa.select(tallies))}
+
+
 def known_ids(connection: sa.Connection, keys: Iterable[tuple[str, str, str]]) -> set[tuple[str, str, str]]:
     """Those of the (endpoint, metric, id) that have been recorded."""
     wanted = set(keys)

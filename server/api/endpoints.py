@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import secrets
+from typing import Annotated
 
 import msgspec
 from flask import Blueprint, Response
+from msgspec import Meta
 
 from flows import deploy, known, status
 from flows.deploy import ArmSpec, ShadowSpec
@@ -74,7 +76,7 @@ class PromoteBody(msgspec.Struct, forbid_unknown_fields=True):
 class RollbackBody(msgspec.Struct, forbid_unknown_fields=True):
     """To which plan; its parent where none is named."""
 
-    to: int | None = None
+    to: Annotated[int, Meta(ge=1, le=2**31)] | None = None
     reason: str = "by REST"
 
 

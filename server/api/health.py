@@ -7,7 +7,6 @@ from typing import Any, cast
 
 from flask import Blueprint, Response, current_app
 
-from core.errors import NotFound
 from flows.serving import Routes
 from models.signature import Signature
 from server.api.requests import answer, home
@@ -91,10 +90,8 @@ def _find(model: str, version: str | None) -> tuple[list[tuple[str, str]], list[
         kinds = {feature.name: feature.kind for arm in route.arms.values() for feature in arm.loaded.card.signature.features}
         names = [(name, _DATATYPE[kinds.get(name, "str")]) for name in route.inputs.names]
         return names, sorted(each.rpartition("@")[2] for each in route.plan.versions), control.loaded.card.signature
-    found = routes.pinned(f"{model}@{version}")
-    if found is None:
-        raise NotFound(f"version {model}@{version} is not loaded", field="version", code="version-not-loaded")
-    signature = found[0].arms[found[1]].loaded.card.signature
+    route, arm = routes.pinned(f"{model}@{version}")
+    signature = route.arms[arm].loaded.card.signature
     return [(feature.name, _DATATYPE[feature.kind]) for feature in signature.features], [version], signature
 
 

@@ -22,6 +22,7 @@ T = TypeVar("T")
 
 _WAIT = re.compile(r"([0-9]+(?:\.[0-9]+)?)s?\Z")
 _MOST_WAIT = 60.0
+_NUMBER = re.compile(r"[0-9]{1,9}\Z")
 
 
 def home() -> Home:
@@ -44,12 +45,13 @@ def body(kind: type[T]) -> T:
 
 
 def order(reason: str) -> Order:
-    """Who orders this change, and how."""
+    """Who orders this change, and how. Raises Invalid where the request's headers or parameters say it wrongly: before any change."""
+    _wait()
     match = request.headers.get("If-Match")
     number = None
     if match is not None and match.strip() != "*":
         text = match.strip().removeprefix("W/").strip('"')
-        if not text.isdigit():
+        if not _NUMBER.match(text):
             raise Invalid(f"If-Match: expected a plan number, got {match[:40]!r}", field="If-Match")
         number = int(text)
     return Order(Who(g.actor, clock(), reason), number, flag("dry_run"))
@@ -66,7 +68,7 @@ def flag(name: str) -> bool:
 def limit(default: int = 50) -> int:
     """The query parameter `limit`."""
     text = request.args.get("limit", str(default))
-    if not text.isdigit() or not 1 <= int(text) <= 1000:
+    if not _NUMBER.match(text) or not 1 <= int(text) <= 1000:
         raise Invalid(f"limit: expected a number from 1 to 1000, got {text[:20]!r}", field="limit")
     return int(text)
 
@@ -74,17 +76,25 @@ def limit(default: int = 50) -> int:
 def changed(plan: Plan, status: int = 200, shown: dict[str, Any] | None = None) -> Response:
     """The answer to a change: the plan (or what else is to be shown), and with `?wait=5s` whether all workers serve it by now."""
     shown = public(plan) if shown is None else shown
-    text = request.args.get("wait")
     if flag("dry_run"):
         return answer({**shown, "dry_run": True})
-    if text is not None:
-        found = _WAIT.match(text)
-        if found is None or float(found[1]) > _MOST_WAIT:
-            raise Invalid(f"wait: expected seconds up to {_MOST_WAIT:.0f} such as 5s, got {text[:20]!r}", field="wait")
-        shown = {**shown, "applied": wait_applied(home().store, plan, float(found[1]), clock)}
+    wait = _wait()
+    if wait is not None:
+        shown = {**shown, "applied": wait_applied(home().store, plan, wait, clock)}
     return answer(shown, status, {"ETag": f'"{plan.plan}"'})
 
 
 def answer(found: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
     """`found` as JSON."""
     return Response(msgspec.json.encode(found), status, headers, content_type=JSON)
+
+
+def _wait() -> float | None:
+    """The query parameter `wait` in seconds; None where it is not given."""
+    text = request.args.get("wait")
+    if text is None:
+        return None
+    found = _WAIT.match(text)
+    if found is None or float(found[1]) > _MOST_WAIT:
+        raise Invalid(f"wait: expected seconds up to {_MOST_WAIT:.0f} such as 5s, got {text[:20]!r}", field="wait")
+    return float(found[1])

@@ -47,5 +47,14 @@ def main() -> None:
     try:
         cli(prog_name="tiltyard")
     except TiltyardError as error:
-        click.echo(f"tiltyard: {error.message}", err=True)
-        sys.exit(1)
+        _fail(error.message)
+    except Exception as error:
+        # SQLAlchemy is imported where a store is opened, not here: `--help` is to be quick.
+        if type(error).__name__ != "OperationalError":
+            raise
+        _fail(f"the store cannot be used: {getattr(error, 'orig', error)}")
+
+
+def _fail(message: str) -> None:
+    click.echo(f"tiltyard: {message}", err=True)
+    sys.exit(1)

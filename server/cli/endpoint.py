@@ -10,9 +10,11 @@ import click
 from flows import deploy, known, status
 from routing.plan import Plan, public
 from server.cli import options
-from server.cli.options import change_options, home, json_option, order, show, table
+from server.cli.options import change_options, home, json_option, order, plan_options, show, table
 from server.home import Home, clock
 from store import plans
+
+_SHADOW_COLUMNS = ("mirrored", "done", "dropped", "waiting", "errors", "agreement", "mean_difference", "lag_seconds")
 
 
 @click.group("endpoint")
@@ -26,7 +28,7 @@ def command() -> None:
 @click.option("--shadow", "shadows", multiple=True, help="NAME=MODEL@VERSION[:SAMPLE].")
 @click.option("--enrolment", type=float, default=1.0, show_default=True, help="Share of units in the experiment.")
 @click.option("--salt", help="What assignment is hashed with; random where not given.")
-@change_options
+@plan_options
 def create(
     endpoint: str,
     arms: tuple[str, ...],
@@ -34,7 +36,6 @@ def create(
     enrolment: float,
     salt: str | None,
     reason: str | None,
-    if_match: int | None,
     dry_run: bool,
     wait: float,
     as_json: bool,
@@ -48,7 +49,7 @@ def create(
         options.shadows(shadows),
         enrolment,
         salt or secrets.token_hex(8),
-        order(reason, if_match, dry_run=dry_run),
+        order(reason, dry_run=dry_run),
     )
     _changed(here, plan, dry_run, wait, as_json)
 
@@ -97,12 +98,15 @@ def traffic(
 
 @command.command("shadows")
 @click.argument("endpoint")
-@click.option("--shadow", "shadows", multiple=True, help="NAME=MODEL@VERSION[:SAMPLE]; none: no shadows.")
+@click.option("--shadow", "shadows", multiple=True, help="NAME=MODEL@VERSION[:SAMPLE]; all that there are to be.")
+@click.option("--none", is_flag=True, help="No shadows any more.")
 @change_options
 def set_shadows(
-    endpoint: str, shadows: tuple[str, ...], reason: str | None, if_match: int | None, dry_run: bool, wait: float, as_json: bool
+    endpoint: str, shadows: tuple[str, ...], none: bool, reason: str | None, if_match: int | None, dry_run: bool, wait: float, as_json: bool
 ) -> None:
-    """Set the shadows of ENDPOINT."""
+    """Set the shadows of ENDPOINT; `endpoint status` shows them."""
+    if none == bool(shadows):
+        raise click.UsageError("expected --shadow for each shadow that there is to be, or --none")
     here = home()
     plan = deploy.set_shadows(here.place, endpoint, options.shadows(shadows), order(reason, if_match, dry_run=dry_run))
     _changed(here, plan, dry_run, wait, as_json)
@@ -176,15 +180,15 @@ def show_status(endpoint: str, as_json: bool) -> None:
     with here.store.read() as connection:
         plan = deploy.load(connection, endpoint)
     shadows = [{"shadow": name, **one} for name, one in found["shadows"].items()]
+    workers = [{**one, "failed": "; ".join(each["reason"] for each in one["failed"]) or None} for one in found["workers"]]
     readers = [{"reader": name, **one} for name, one in found["readers"].items()]
     text = [
         _plans([plan]),
         "",
-        table(found["workers"], ("id", "plan", "seen", "failed")) if found["workers"] else "No worker runs.",
+        table(workers, ("id", "plan", "seen", "failed")) if workers else "No worker runs.",
         "",
-        table(shadows, ("shadow", "version", "mirrored", "done", "dropped", "waiting", "errors", "agreement", "lag_seconds"))
-        if shadows
-        else "No shadows.",
+        table(shadows, ("shadow", "version", *_SHADOW_COLUMNS)) if shadows else "No shadows.",
+        *(f"last error of {one['shadow']}: {one['last_error']}" for one in shadows if one["last_error"]),
         "",
         table(readers, ("reader", "state", "lag_seconds", "lag_bytes", "set_aside")),
     ]
@@ -198,7 +202,8 @@ def _changed(here: Home, plan: Plan, dry_run: bool, wait: float, as_json: bool) 
         found["dry_run"] = True
     elif wait > 0:
         found["applied"] = status.wait_applied(here.store, plan, wait, clock)
-        text += "; all workers serve it" if found["applied"] else "; not all workers serve it yet"
+        running = found["applied"] or status.status(here.store, here.journal, plan.endpoint, clock)["workers"]
+        text += "; all workers serve it" if found["applied"] else "; not all workers serve it yet" if running else "; no worker runs"
     show(found, text, as_json=as_json)
 
 
@@ -217,4 +222,4 @@ def _plans(found: list[Plan]) -> str:
         }
         for plan in found
     ]
-    return table(rows, ("endpoint", "plan", "phase", "mode", "enrolment", "arms", "shadows", "experiment", "by", "reason"))
+    return table(rows, ("endpoint", "plan", "at", "phase", "mode", "enrolment", "arms", "shadows", "experiment", "by", "reason"))

@@ -25,7 +25,12 @@ def command() -> None:
 @click.option("--relative", is_flag=True, help="The MDE is a share of the metric's mean.")
 @click.option("--alpha", default=0.05, show_default=True, help="The error rate of each direction.")
 @click.option("--look-every", default=300.0, show_default=True, metavar="SECONDS", help="How often evidence is taken.")
-@click.option("--horizon", type=float, metavar="SECONDS", help="When to give up: keep control if nothing was shown by then.")
+@click.option(
+    "--horizon",
+    type=float,
+    metavar="SECONDS",
+    help="When to give up: keep control if enough units have shown nothing by then.",
+)
 @click.option("--draft", is_flag=True, help="Do not start yet.")
 @json_option
 def create(

@@ -30,7 +30,7 @@ def register(name: str, path: Path, sample: Path | None, target: str | None, ali
     here = home(make=True)
     version = flow.register(here.store, here.blobs, name, path, who(), sample=sample, target=target, alias=alias, trust_pickle=trust_pickle)
     card = flow.show_version(here.store, str(version))
-    show({**card, "alias": alias}, "\n".join(_told(card, alias)), as_json=as_json)
+    show(card, "\n".join(_told(card)), as_json=as_json)
 
 
 @command.command("list")
@@ -55,14 +55,13 @@ def show_model(reference: str, as_json: bool) -> None:
         card = flow.show_version(here.store, reference)
         show(
             card,
-            "\n".join([*_told(card, None), "", table(card["signature"]["features"], ("name", "kind", "minimum", "maximum"))]),
+            "\n".join([*_told(card), "", table(card["signature"]["features"], ("name", "kind", "minimum", "maximum"))]),
             as_json=as_json,
         )
         return
     found = flow.show_model(here.store, reference)
-    aliases = {version: alias for alias, version in found["aliases"].items()}
-    rows = [{**each, "alias": aliases.get(each["version"])} for each in found["versions"]]
-    show(found, table(rows, ("version", "alias", "format", "at", "by", "source")), as_json=as_json)
+    rows = [{**each, "aliases": ", ".join(each["aliases"]) or None} for each in found["versions"]]
+    show(found, table(rows, ("version", "aliases", "format", "at", "by", "source")), as_json=as_json)
 
 
 @command.command("alias")
@@ -77,13 +76,13 @@ def alias(version: str, alias: str, as_json: bool) -> None:
     show({"alias": alias, "version": str(moved)}, f"{moved.model}@{alias} is now {moved}", as_json=as_json)
 
 
-def _told(card: dict[str, Any], alias: str | None) -> list[str]:
+def _told(card: dict[str, Any]) -> list[str]:
     lines = [f"{card['version']}  ({card['signature']['task']}, {len(card['signature']['features'])} features, served as {card['format']})"]
     compiled = card.get("compiled")
     if compiled:
         lines.append(f"  compiled: {compiled['form']}: {compiled['reason']}")
     lines.append(f"  one row takes {card['seconds_per_row'] * 1e6:.0f} µs")
     lines.extend(f"  note: {note}" for note in card.get("notes", ()))
-    if alias is not None:
-        lines.append(f"  alias: {alias}")
+    if card["aliases"]:
+        lines.append(f"  aliases: {', '.join(card['aliases'])}")
     return lines

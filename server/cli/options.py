@@ -47,11 +47,21 @@ def json_option(function: F) -> F:
 
 def change_options(function: F) -> F:
     """The options of every change of a plan."""
+    return click.option("--if-match", type=int, metavar="PLAN", help="Only if this is still the current plan.")(plan_options(function))
+
+
+def plan_options(function: F) -> F:
+    """The options of whatever makes a plan, the first as well."""
     for option in (
         click.option("--reason", help="Why; kept in the plan and the audit log."),
-        click.option("--if-match", type=int, metavar="PLAN", help="Only if this is still the current plan."),
         click.option("--dry-run", is_flag=True, help="Show the plan that would follow, and change nothing."),
-        click.option("--wait", type=float, default=0.0, metavar="SECONDS", help="Wait until all workers serve it."),
+        click.option(
+            "--wait",
+            type=click.FloatRange(0.0, 60.0),
+            default=0.0,
+            metavar="SECONDS",
+            help="Wait until all workers serve it, at most 60 s.",
+        ),
     ):
         function = option(function)
     return json_option(function)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +11,15 @@ import click
 import msgspec
 
 from core.errors import Invalid, Malformed, NotFound
+from core.events import Observed
 from flows import outcome
-from flows.outcome import LABEL, Accepted, Desk, OutcomePost
+from flows.outcome import LABEL, OutcomePost
 from server.cli.options import home, json_option, show
 from server.decoding import convert
 from server.home import clock
 
-_BATCH = 1000
+_COLUMNS = OutcomePost.__struct_fields__
+_NEEDED = ("metric", "value")
 
 
 @click.group("outcome")
@@ -37,40 +40,47 @@ def import_file(path: Path, as_json: bool) -> None:
     from store import plans
 
     here = home()
-    posts = _read(path)
     with here.store.read() as connection:
         endpoints = set(plans.current_numbers(connection))
-    outcome.check(posts, clock(), endpoints)
+    observed = list(_read(path, endpoints, clock()))
     writer = Writer(here.journal)
-    total = Accepted(0, 0)
     try:
-        for start in range(0, len(posts), _BATCH):
-            found = outcome.accept(posts[start : start + _BATCH], Desk(writer.append, clock, endpoints, _BATCH))
-            total = Accepted(total.accepted + found.accepted, total.duplicates + found.duplicates)
+        total = outcome.append(observed, writer.append)
     finally:
         writer.close()
     show(total, f"{total.accepted} outcomes accepted, {total.duplicates} duplicates within the file", as_json=as_json)
 
 
-def _read(path: Path) -> list[OutcomePost]:
+def _read(path: Path, endpoints: set[str], now: float) -> Iterator[Observed]:
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file)
-            missing = {"metric", "value"} - set(reader.fieldnames or ())
-            if missing:
-                raise Invalid(f"{path}: expected the columns metric and value, {', '.join(sorted(missing))} missing", field="columns")
-            return [_post(row, f"{path}, line {reader.line_num}") for row in reader]
+            _check_header(path, reader.fieldnames or ())
+            for row in reader:
+                try:
+                    yield outcome.check(_post(row), now, endpoints)
+                except Invalid as error:
+                    raise Invalid(f"{path}, line {reader.line_num}: {error.message}", field=error.field) from None
+    except FileNotFoundError:
+        raise NotFound(f"{path}: no such file", field="path") from None
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        kind = NotFound if isinstance(error, FileNotFoundError) else Malformed
-        raise kind(f"{path}: cannot be read as CSV: {error}") from None
+        raise Malformed(f"{path}: cannot be read as CSV: {error}", field="path") from None
 
 
-def _post(row: dict[str, Any], where: str) -> OutcomePost:
+def _check_header(path: Path, given: Sequence[str]) -> None:
+    for name in given:
+        if name not in _COLUMNS:
+            raise Invalid(f"{path}: no column is called {name[:60]!r}: expected some of {', '.join(_COLUMNS)}", field="columns")
+    missing = [name for name in _NEEDED if name not in given]
+    if missing:
+        raise Invalid(f"{path}: the column {missing[0]} is missing: expected {', '.join(_NEEDED)} and others", field="columns")
+
+
+def _post(row: dict[str, Any]) -> OutcomePost:
+    if None in row:
+        raise Invalid("more cells than the header has columns", field="columns")
     given = {name: text for name, text in row.items() if text not in (None, "")}
-    try:
-        return convert({**given, "value": _value(given.get("metric"), given.get("value", ""))}, OutcomePost)
-    except Invalid as error:
-        raise Invalid(f"{where}: {error.message}", field=error.field) from None
+    return convert({**given, "value": _value(given.get("metric"), given.get("value", ""))}, OutcomePost)
 
 
 def _value(metric: object, text: str) -> float | int | str | bool:

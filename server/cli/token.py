@@ -16,12 +16,12 @@ def command() -> None:
 
 
 @command.command("create")
-@click.argument("name")
+@click.argument("name", required=False)
 @click.option("--scope", required=True, type=click.Choice(auth.SCOPES), help="What it may do; each scope includes the ones before.")
 @json_option
-def create(name: str, scope: str, as_json: bool) -> None:
-    """Create the token NAME and print its secret, this once."""
-    secret = auth.create_token(home(make=True).store, name, scope, who())
+def create(name: str | None, scope: str, as_json: bool) -> None:
+    """Create the token NAME (otherwise named after its scope) and print its secret, this once."""
+    name, secret = auth.create_token(home(make=True).store, name, scope, who())
     show({"token": name, "scope": scope, "secret": secret}, secret, as_json=as_json)
 
 
@@ -32,7 +32,11 @@ def list_tokens(as_json: bool) -> None:
     with home().store.read() as connection:
         found = tokens.list_all(connection)
     rows = [{"token": row.token, "scope": row.scope, "at": to_rfc3339(row.at), "revoked": row.revoked} for row in found]
-    show({"tokens": rows}, table(rows, ("token", "scope", "at", "revoked")), as_json=as_json)
+    show(
+        {"tokens": rows},
+        table([{**row, "revoked": "yes" if row["revoked"] else "no"} for row in rows], ("token", "scope", "at", "revoked")),
+        as_json=as_json,
+    )
 
 
 @command.command("revoke")

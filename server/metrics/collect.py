@@ -9,9 +9,10 @@ from prometheus_client.registry import Collector
 
 from core.errors import TiltyardError
 from flows import deploy, report, status
+from flows.fold import OUTCOME_FIGURES
 from journal import segments
 from server.home import Home, clock
-from store import experiments, plans
+from store import experiments, facts, plans
 
 VERDICTS = ("continue", "promote", "keep", "rollback", "invalid", "not_enough_data")
 
@@ -27,9 +28,11 @@ class StoreCollector(Collector):
         with self._home.store.read() as connection:
             endpoints = list(plans.current_numbers(connection))
             running = [row.experiment for row in experiments.begun(connection) if row.state == experiments.RUNNING]
+            tallies = facts.every_tally(connection)
         yield from self._endpoints(endpoints)
         yield from self._readers()
         yield from self._experiments(running)
+        yield _recorded(tallies)
 
     def _endpoints(self, endpoints: list[str]) -> Iterator[Metric]:
         plan = GaugeMetricFamily("tiltyard_plan", "Number of the current plan.", labels=["endpoint"])
@@ -94,3 +97,14 @@ class StoreCollector(Collector):
                         if difference.get(key) is not None:
                             family.add_metric([name, arm, metric], difference[key])
         yield from (estimate, lower, verdict)
+
+
+def _recorded(tallies: dict[tuple[str, str], int]) -> Metric:
+    """Outcomes that no experiment can place (a prediction id that was never given out) have the empty experiment."""
+    family = CounterMetricFamily(
+        "tiltyard_outcomes_recorded", "Outcomes that record has read, by what became of them.", labels=["experiment", "figure"]
+    )
+    for (experiment, figure), number in sorted(tallies.items()):
+        if figure in OUTCOME_FIGURES:
+            family.add_metric([experiment, figure], number)
+    return family

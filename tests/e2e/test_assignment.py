@@ -40,8 +40,8 @@ def test_a_header_names_the_unit_and_the_answer_names_its_arm(server: Server, ro
     server.create("headers", {"control": ("dia@1", 50), "treatment": ("dia@2", 50)})
     splitter = Splitter(server.plan("headers"))
     tensors = [{"name": name, "shape": [1], "datatype": "FP64", "data": [value]} for name, value in rows[0].items()]
-    for unit in UNITS[:20]:
-        header, arm = {"X-Tiltyard-Unit": unit}, splitter.assign(unit).arm
+    for unit in [*UNITS[:20], *(f"é{number}" for number in range(20))]:
+        header, arm = {"X-Tiltyard-Unit": unit.encode().decode("latin-1")}, splitter.assign(unit).arm
         reply = server.request("POST", "/v1/endpoints/headers/predict", {"features": rows[0]}, header)
         assert (reply.json["arm"], reply.headers["X-Tiltyard-Arm"]) == (arm, arm)
         assert reply.headers["X-Tiltyard-Prediction-Id"] == reply.json["prediction_id"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import socket
@@ -62,9 +63,9 @@ def trial(metrics: list[object], mde: float) -> dict[str, Any]:
 
 
 CASES: list[tuple[str, str, object, int, str]] = [
-    ("NaN", PREDICT, raw("NaN"), 400, "body"),
-    ("Infinity", PREDICT, raw("Infinity"), 400, "body"),
-    ("-Infinity", PREDICT, raw("-Infinity"), 400, "body"),
+    ("NaN", PREDICT, raw("NaN"), 400, "features.bmi"),
+    ("Infinity", PREDICT, raw("Infinity"), 400, "features.bmi"),
+    ("-Infinity", PREDICT, raw("-Infinity"), 400, "features.bmi"),
     ("1e400", PREDICT, raw("1e400"), 422, "features"),
     ("a huge integer", PREDICT, raw("9" * 400), 422, "features.bmi"),
     ("a missing feature", PREDICT, without("bmi"), 422, "bmi"),
@@ -103,7 +104,7 @@ CASES: list[tuple[str, str, object, int, str]] = [
     ("lists in lists", PREDICT, DEEP, 422, "body"),
     ("nested too deeply", PREDICT, b'{"features": {"bmi": ' + DEEP, 413, "nested"),
     ("not an object", PREDICT, b"7", 422, "body"),
-    ("NaN", OUTCOMES, b'{"endpoint": "credit", "unit": "u", "metric": "m", "value": NaN}', 400, "body"),
+    ("NaN", OUTCOMES, b'{"endpoint": "credit", "unit": "u", "metric": "m", "value": NaN}', 400, "value"),
     ("1e400", OUTCOMES, b'{"endpoint": "credit", "unit": "u", "metric": "m", "value": 1e400}', 422, "value"),
     ("a huge integer", OUTCOMES, outcome(value=10**30), 422, "value"),
     ("text for a number", OUTCOMES, outcome(value="much"), 422, "value"),
@@ -141,7 +142,7 @@ CASES: list[tuple[str, str, object, int, str]] = [
     ("an empty batch", INFER, {"inputs": []}, 422, "inputs"),
     ("a batch of no rows", INFER, tensor(shape=[0, 10], data=[]), 422, "at least one row"),
     ("a unit that is a number", INFER, {**tensor(), "parameters": {"unit": 7}}, 422, "unit"),
-    ("NaN", INFER, b'{"inputs": [{"name": "x", "shape": [1], "datatype": "FP64", "data": [NaN]}]}', 400, "body"),
+    ("NaN", INFER, b'{"inputs": [{"name": "x", "shape": [1], "datatype": "FP64", "data": [NaN]}]}', 400, "inputs[0].data[0]"),
     ("an unknown model", "/v2/models/nobody/infer", tensor(), 404, "nobody"),
     ("a version that is not loaded", "/v2/models/dia/versions/3/infer", tensor(), 409, "dia@3"),
     ("a version that is none", "/v2/models/dia/versions/x/infer", tensor(), 422, "version"),
@@ -239,6 +240,64 @@ def test_a_body_just_above_the_limit_is_413_with_a_message(server: Server) -> No
     reply = server.request("POST", PREDICT, b" " * (4 * 2**20 + 1))
     assert reply.status == 413
     assert said(reply) == "body: expected at most 4194304 bytes"
+
+
+@pytest.mark.parametrize("chunks", [b"ZZ\r\nabc\r\n0\r\n\r\n", b"-5\r\nabc\r\n", b"3\r\nabcGARBAGE\r\n0\r\n\r\n"])
+def test_garbage_for_chunks_is_400(server: Server, chunks: bytes) -> None:
+    """The frame of a body can be wrong too."""
+    head = b"POST /v1/endpoints/credit/predict HTTP/1.1\r\nHost: 127.0.0.1\r\nTransfer-Encoding: chunked\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE) as connection:
+        connection.sendall(head + chunks)
+        assert connection.recv(65536).startswith(b"HTTP/1.1 400")
+
+
+@pytest.mark.parametrize(
+    ("path", "headers", "body", "field"),
+    [
+        ("PUT /v1/endpoints/credit/traffic", {"If-Match": "²"}, {"weights": {"control": 1, "treatment": 3}}, "If-Match"),
+        ("PUT /v1/endpoints/credit/traffic", {"If-Match": "1" * 5000}, {"weights": {"control": 1, "treatment": 3}}, "If-Match"),
+        ("PUT /v1/endpoints/credit/traffic?wait=abc", {}, {"weights": {"control": 1, "treatment": 3}}, "wait"),
+        ("PUT /v1/endpoints/credit/traffic?wait=61s", {}, {"weights": {"control": 1, "treatment": 3}}, "wait"),
+        ("PUT /v1/endpoints/credit/traffic", {}, {"weights": {"control": 1, "treatment": 5e-324}}, "weights.treatment"),
+        ("GET /v1/endpoints/credit/history?limit=%C2%B2", {}, None, "limit"),
+        ("POST /v1/endpoints/credit/rollback", {}, {"to": 10**20}, "to"),
+    ],
+)
+def test_what_is_said_wrongly_about_a_change_is_422_and_changes_nothing(
+    server: Server, path: str, headers: dict[str, str], body: object, field: str
+) -> None:
+    """It is looked at before the change is made."""
+    before = server.get("/v1/endpoints/credit/plan")
+    method, _, target = path.partition(" ")
+    reply = server.request(method, target, body, headers)
+    assert (reply.status, reply.json["field"]) == (422, field)
+    assert server.get("/v1/endpoints/credit/plan") == before
+
+
+@pytest.mark.parametrize("path", [PREDICT, OUTCOMES, INFER, "/v1/endpoints"])
+def test_another_method_is_405_in_status_and_body(server: Server, path: str) -> None:
+    """With the methods that are allowed, where the hot routes answer."""
+    reply = server.request("DELETE", path)
+    assert reply.status == 405
+    assert "error" in reply.json or (reply.json["status"], reply.json["title"]) == (405, "Method Not Allowed")
+
+
+@pytest.mark.parametrize("path", [PREDICT, OUTCOMES, INFER])
+def test_no_foreign_page_can_post(server: Server, path: str) -> None:
+    """A browser names the page's origin, and asks before it sends JSON; without JSON it gets nothing."""
+    reply = server.request("POST", path, b"{}", {"Origin": "https://evil.example", "Content-Type": "text/plain"})
+    assert (reply.status, "Content-Type" in said(reply)) == (422, True)
+
+
+def test_a_connection_whose_client_does_not_stop_is_closed(server: Server) -> None:
+    """After 413 some of the rest is read, so that the client sees its answer, and then no more."""
+    with socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE) as connection:
+        connection.sendall(b"POST /v1/outcomes HTTP/1.1\r\nHost: 127.0.0.1\r\nTransfer-Encoding: chunked\r\n\r\n")
+        piece = b"%x\r\n%s\r\n" % (2**20, b" " * 2**20)
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            for _ in range(200):
+                connection.sendall(piece)
+            pytest.fail("the server read 200 MiB of a body that is too large")
 
 
 @pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])

@@ -78,6 +78,20 @@ def test_a_revoked_token_is_worthless_within_a_second_or_so(guarded: Server, row
     eventually(lambda: statuses(guarded, secret, rows) == [401] * 8, "it is forgotten", HASTE)
 
 
+def test_who_revokes_the_last_token_opens_nothing(fresh: Worlds) -> None:
+    """Control stays closed until another is made, which needs no name."""
+    server = fresh.server()
+    server.cli("token", "create", "only", "--scope", "admin")
+    server.cli("token", "revoke", "only")
+    server.start()
+    assert server.request("GET", "/v1/endpoints").status == 401
+    made = server.cli("token", "create", "--scope", "operate")
+    assert made["token"] == "operate-1"
+    headers = {"Authorization": f"Bearer {made['secret']}"}
+    eventually(lambda: server.request("GET", "/v1/endpoints", None, headers).status == 200, "it is known", HASTE)
+    server.stop()
+
+
 def test_forcing_an_arm_takes_an_operator(guarded: Server, rows: list[dict[str, float]]) -> None:
     """`X-Tiltyard-Force-Arm` with a token for predictions is refused."""
     statuses = {}

@@ -255,7 +255,7 @@ def test_what_is_said(design_of: Build, ramp: Any) -> None:
     for said in (
         "within 3600 s of its unit's entry, if it arrived within 60 s after that",
         "Each direction is controlled at alpha = 0.02, not both jointly",
-        "Of 3 tests for harm, the probability that any rolls back falsely is at most 0.06",
+        "Over 3 tests for harm, the probability that any rolls back falsely is at most 0.06",
         "every 300 s of journal time: success from 500 matured units per arm on, harm from 20",
         "Holm over 2 metrics and arms",
     ):

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from core.events import ENROLLED, FORCED, PINNED, Observed, Tick, Unlogged
-from flows import deploy
+from flows import deploy, experiment
 from flows.deploy import ShadowSpec
-from store.tables import arm_counts, mirrored, summaries, units, waiting
+from store.tables import arm_counts, mirrored, summaries, tallies, unit_totals, units, waiting
 from tests.flows.flow_world import World, order
 
 
@@ -233,3 +233,61 @@ def test_an_outcome_of_an_endpoint_that_has_no_experiment(world: World) -> None:
     world.log(Observed(1.0, None, "other", "u", "revenue", 1.0, 1.0, None))
     world.fold()
     assert world.facts()["tallies"] == [{"experiment": "", "name": "unanalysed", "number": 1}]
+
+
+def test_a_clock_that_stepped_back_loses_nothing(world: World) -> None:
+    """Journal time was an hour ahead for a moment: units enter by it, and what they bring at once counts."""
+    world.log(Tick(3600.0))
+    world.predict(10.0, "u")
+    world.observe(11.0, "u", 2.0)
+    world.fold()
+    [unit] = world.rows(units)
+    assert (unit["entry"], unit["state"]) == (3600.0, "open")
+    assert (world.tallies(), world.totals()) == ({"counted": 1}, {"u": 2.0})
+
+
+def test_a_stopped_experiment_still_gets_the_outcomes_of_its_units(world: World) -> None:
+    """Whether another has begun since or not; what counts there as well counts in both, what counts nowhere the newest tells."""
+    world.predict(1.0, "u")
+    experiment.stop(world.place, "e1", order(2.0))
+    world.begin("e2", 3.0)
+    world.predict(4.0, "v", plan=4)
+    world.predict(4.0, "u", plan=4)
+    world.observe(5.0, "u", 2.0)
+    world.observe(6.0, "v", 3.0)
+    world.observe(12.0, "u", 4.0)
+    world.observe(70.0, "w", 5.0)
+    world.fold()
+    found = {(row["experiment"], row["unit"]): row["total"] for row in world.rows(unit_totals)}
+    assert found == {("e1", "u"): 2.0, ("e2", "u"): 6.0, ("e2", "v"): 3.0}
+    assert world.tallies() == {"counted": 1}
+    assert {row["name"]: row["number"] for row in world.rows(tallies) if row["experiment"] == "e2"} == {"counted": 3}
+    assert [row["unit"] for row in world.rows(waiting)] == ["w"]
+
+
+def test_an_answer_of_a_plan_that_the_store_has_lost(world: World) -> None:
+    """It belongs to nothing, and its outcomes count as unanalysed; all else goes on."""
+    lost = world.predict(1.0, "u", plan=77)
+    world.answer(2.0, lost)
+    world.log(Unlogged(2.0, "credit", 77, "control", 3))
+    world.predict(3.0, "v")
+    world.answer(4.0, world.predict(3.0, "v"))
+    world.fold()
+    assert (world.tallies(), world.states()) == ({"counted": 1}, {"v": "open"})
+    nowhere = {row["name"]: row["number"] for row in world.rows(tallies) if not row["experiment"]}
+    assert nowhere == {"unanalysed": 1, "unlogged": 3}
+
+
+@pytest.mark.parametrize("values", [(1e308, 1e308, -1e308, -1e308), (-1e308, -1e308, 1e308, 1e308)])
+def test_sums_beyond_the_range_of_floating_point_stay_numbers(world: World, values: tuple[float, ...]) -> None:
+    """In one batch or in several; that they are too large is said when they are analysed."""
+    world.predict(1.0, "u")
+    world.fold()
+    for value in values:
+        world.observe(2.0, "u", value)
+    for first in (1, 3):
+        world.fold(entries=world.entries[first : first + 2])
+    assert world.totals()["u"] == world.totals()["u"]
+    world.log(Tick(20.0))
+    world.fold(entries=world.entries[5:])
+    assert world.states() == {"u": "matured"}

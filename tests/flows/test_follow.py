@@ -26,7 +26,7 @@ def journal(bare: World, tmp_path: Path) -> Path:
     for at in range(10):
         writer.append(events.encode(Tick(float(at))))
     writer.close()
-    begin_readers(bare.store)
+    begin_readers(bare.store, tmp_path)
     return tmp_path / "journal"
 
 
@@ -148,3 +148,26 @@ def test_a_reader_that_never_began(bare: World, journal: Path) -> None:
     """It has no place to read from."""
     with pytest.raises(Conflict, match="never began"):
         Follower(bare.store, journal, "shadow:credit/next/m@3")
+
+
+def test_a_store_that_fails_is_no_crash_of_the_event(bare: World, journal: Path) -> None:
+    """A careful reader tries on for as long as the store cannot be written, and puts nothing aside."""
+    failures = iter(range(5))
+
+    def unlucky(entries: Sequence[Entry], at: float) -> Effect:
+        if next(failures, None) is None:
+            return add_up(entries, at)
+
+        def effect(connection: sa.Connection) -> float:
+            raise sa.exc.OperationalError("", {}, Exception("disk is full"))
+
+        return effect
+
+    follower = follow(bare, journal, careful=True)
+    assert [follower.step(unlucky, 4) for _ in range(5)] == [0] * 5
+    while follower.step(unlucky, 4):
+        pass
+    follower.close()
+    with bare.store.read() as connection:
+        assert positions.aside(connection) == {}
+    assert tallied(bare) == {"sum": 45, "entries": 10}

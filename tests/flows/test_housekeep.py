@@ -35,6 +35,12 @@ def current(world: World) -> int:
         return deploy.load(connection, "credit").plan
 
 
+def current_at(world: World) -> float:
+    """When the current plan was made."""
+    with world.store.read() as connection:
+        return deploy.load(connection, "credit").at
+
+
 def test_a_plan_that_fails_is_sent_back(world: World) -> None:
     """The former one is restored, once, with the reason; a report about another plan changes nothing."""
     deploy.set_traffic(world.place, "credit", {"control": 1, "treatment": 9}, None, order(1.0))
@@ -45,6 +51,31 @@ def test_a_plan_that_fails_is_sent_back(world: World) -> None:
         plan = deploy.load(connection, "credit")
     assert (plan.plan, plan.arms["treatment"].weight, plan.by) == (4, 1, "tiltyard")
     assert plan.reason == "sent back: m@2 failed on worker w1: broke"
+
+
+@pytest.mark.parametrize(("age", "served", "expected"), [(61.0, True, 2), (61.0, False, 3), (59.0, True, 3)])
+def test_a_plan_that_has_proved_itself_stays(world: World, age: float, served: bool, expected: int) -> None:
+    """What another worker has long served is not sent back because one cannot load it any more."""
+    at = current_at(world) + age
+    report(world, at, 2)
+    with world.store.write() as connection:
+        workers.report(connection, "w2", at, {"plans": {"credit": 2 if served else 1}, "failed": []})
+    housekeep.send_back(world.place, lambda: at)
+    assert current(world) == expected
+
+
+def test_readers_behind_the_end_of_the_journal_begin_anew(bare: World, tmp_path: Path) -> None:
+    """The journal was lost and another begun: its events are read, not taken for old ones."""
+    housekeep.begin_readers(bare.store, tmp_path)
+    with bare.store.write() as connection:
+        positions.advance(connection, RECORD, Position(1, 0), Position(3, 1000), 5.0)
+    writer = Writer(tmp_path / "journal")
+    writer.append(b"first")
+    writer.close()
+    housekeep.begin_readers(bare.store, tmp_path / "journal")
+    with bare.store.read() as connection:
+        assert positions.every(connection)[RECORD].position == Position(1, 0)
+    housekeep.begin_readers(bare.store, tmp_path / "journal")
 
 
 def test_old_reports_and_first_plans_stay(bare: World) -> None:
@@ -59,7 +90,7 @@ def test_old_reports_and_first_plans_stay(bare: World) -> None:
 @pytest.fixture
 def journal(bare: World, tmp_path: Path) -> Path:
     """Ten predictions that the shadow `next` sees, one pinned and one of another plan; `record` and `next` stand at the beginning."""
-    housekeep.begin_readers(bare.store)
+    housekeep.begin_readers(bare.store, tmp_path)
     bare.place = bare.place._replace(journal_end=lambda: Position(1, 0))
     bare.endpoint({"next": ShadowSpec("m@3")})
     deploy.set_shadows(bare.place, "credit", {}, order(1.0))

@@ -165,12 +165,21 @@ def test_pinned(journal: Journal, means: Means) -> None:
         predict_pinned(route(TREATED, both(treatment=True)), "treatment", ASK, means)
 
 
-@pytest.mark.parametrize("weights", [TREATED, {"control": 1.0, "treatment": 0.0}])
+@pytest.mark.parametrize("weights", [TREATED, {"control": 1.0, "treatment": 1e-6}])
 def test_bad_input_is_the_same_for_every_arm(journal: Journal, means: Means, weights: dict[str, float]) -> None:
     """What an arm needs is demanded whatever arm would answer; nothing is logged."""
     with pytest.raises(Invalid, match=r"^features\.y: expected a number, the feature is missing"):
         predict(route(weights, both()), ASK._replace(features={"x": 1.0}), means)
     assert journal.events == []
+
+
+@pytest.mark.parametrize("features", [{"x": 1.0}, {"x": 1.0, "y": 2.0}])
+def test_what_an_arm_of_weight_0_needs_is_taken_and_not_demanded(journal: Journal, means: Means, features: dict[str, float]) -> None:
+    """So clients can begin to send a new feature before any traffic needs it."""
+    assert predict(route({"control": 1.0, "treatment": 0.0}, both()), ASK._replace(features=features), means).arm == "control"
+    [record] = journal.events
+    assert isinstance(record, Predicted)
+    assert record.rows == [[1.0, features.get("y")]]
 
 
 def test_a_slow_model_leaves_the_hub(means: Means) -> None:

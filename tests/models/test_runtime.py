@@ -15,6 +15,7 @@ from core.values import Output
 from models.onnx_runtime import OnnxRuntime
 from models.runtime import BATCH, Answers, seconds_per_row, whole
 from models.signature import Feature, Signature, numbered, unseen
+from models.sklearn_runtime import SklearnRuntime
 from tests.models.model_zoo import data
 
 REGRESSION = Signature(unseen(("x",)), "regression")
@@ -59,6 +60,20 @@ def test_labels_become_the_classes_own(classes):
     (output,) = classification(*classes).labels([1], [[0.25, 0.75]], 1)
     assert output.label is classes[1]
     assert output.probabilities == {str(classes[0]): 0.25, str(classes[1]): 0.75}
+
+
+@pytest.mark.parametrize("error", [SystemExit(0), KeyboardInterrupt(), ValueError("half a pair: \ud800")])
+def test_whatever_a_model_raises_is_its_failure(error):
+    """Also what would end the process, and what cannot be sent as text."""
+
+    class Raises:
+        def predict(self, rows):
+            raise error
+
+    runtime = SklearnRuntime(Raises(), REGRESSION, "frame")
+    with pytest.raises(ModelFailed) as caught:
+        runtime.predict([(1.0,)])
+    caught.value.message.encode()
 
 
 def test_large_samples_are_predicted_in_batches():
