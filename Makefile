@@ -12,7 +12,7 @@ SERVE := --host 127.0.0.1 --port 8080
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-demo: .venv/runtime ## two models on real data: split, shadow, outcomes, verdict, promote (about two minutes)
+demo: .venv/runtime ## two models on real data: split, shadow, outcomes, verdict, promote (about half a minute)
 	$(BIN)/tiltyard demo
 
 # Two processes, as two cores are what tests may count on; tests/conftest.py says how they share the work.
