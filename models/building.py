@@ -20,7 +20,7 @@ from models import artefact, golden, graph
 from models import sample as samples
 from models.artefact import Format, Source
 from models.card import Card
-from models.compile import TOLERANCES, Compiled, Graph, compile_estimator
+from models.compile import TOLERANCES, Artefact, Compiled, compile_estimator
 from models.estimator import Layout, describe, fitted_count, fitted_names, layouts, takes_text
 from models.onnx_runtime import OnnxRuntime
 from models.package import Package, load
@@ -83,8 +83,8 @@ def _from_estimator(source: Source, table: Sample | None, target: str | None) ->
     if chosen is None:
         return Draft(data, form, layout, Compiled("native", NO_SAMPLE, None, 0), SAME, signature, None, [], [NO_SAMPLE, *notes])
     found = compile_estimator(original, signature, layout, rows, outputs)
-    if isinstance(found, Graph):
-        return Draft(found.data, "onnx", None, found.report, TOLERANCES[found.report.form], signature, chosen, outputs, notes)
+    if isinstance(found, Artefact):
+        return Draft(found.data, found.format, None, found.report, TOLERANCES[found.report.form], signature, chosen, outputs, notes)
     return Draft(data, form, layout, Compiled("native", found, apart, len(rows)), SAME, signature, chosen, outputs, notes)
 
 

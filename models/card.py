@@ -15,7 +15,7 @@ class Card(msgspec.Struct, frozen=True, kw_only=True):
     """What is served and how it came to be.
 
     `blobs` maps a role (`artefact`, `golden`) to the SHA-256 of its content. `layout` is what an estimator served natively
-    is handed, None for ONNX. `compiled`: None where the model came as ONNX. `tolerance` is the largest difference allowed
+    is handed, else None. `compiled`: None where the model came as ONNX. `tolerance` is the largest difference allowed
     to golden rows. `seconds_per_row` was measured where the model was registered.
     """
 
@@ -39,5 +39,5 @@ class Card(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def runtime(self) -> str:
-        """`onnx` or `sklearn`."""
-        return "onnx" if self.format == "onnx" else "sklearn"
+        """`linear`, `onnx` or `sklearn`."""
+        return self.format if self.format in ("linear", "onnx") else "sklearn"

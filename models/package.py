@@ -14,6 +14,7 @@ from models import golden
 from models.artefact import digest, load_estimator
 from models.card import Card
 from models.golden import Golden
+from models.linear import LinearRuntime
 from models.onnx_runtime import OnnxRuntime
 from models.runtime import Runtime, seconds_per_row
 
@@ -94,6 +95,8 @@ class _Unloaded:
 
 
 def _runtime(card: Card, artefact: bytes) -> Runtime:
+    if card.format == "linear":
+        return LinearRuntime(artefact, card.signature)
     if card.format == "onnx":
         return OnnxRuntime(artefact, card.signature)
     from models.sklearn_runtime import SklearnRuntime  # here, because most workers never need scikit-learn

@@ -40,7 +40,7 @@ def deploy(server: Server, name: str, data: Any, estimators: list[BaseEstimator]
         skops_io.dump(estimator.fit(data.data, data.target), path)
         card = server.cli("model", "register", name, path, "--sample", sample, "--target", "target")
         assert card["version"] == f"{name}@{number}"
-        exact = card["compiled"] is None or card["compiled"]["form"] in ("onnx-f64", "native")
+        exact = card["compiled"] is None or card["compiled"]["form"] in ("linear", "onnx-f64", "native")
         exactness.append(1e-9 if exact else 1e-4)
     arms = ["--arm", f"control={name}@1:50", "--arm", f"treatment={name}@2:50"]
     made = server.cli("endpoint", "create", name, *arms, "--wait", "20")

@@ -142,16 +142,16 @@ def _logistic() -> Any:
     return linear_model.LogisticRegression(max_iter=500)
 
 
-F64, F32, NATIVE = "onnx-f64", "onnx-f32", "native"
+LINEAR, F64, F32, NATIVE = "linear", "onnx-f64", "onnx-f32", "native"
 
 CASES: dict[str, Case] = {
-    "logistic": Case("logistic regression behind a scaler", lambda: _scaled(_logistic()), "cancer", F64),
-    "logistic-classes": Case("logistic regression, several text classes", lambda: _scaled(_logistic()), "iris", F64),
-    "logistic-named": Case("logistic regression, fitted on a data frame", lambda: _scaled(_logistic()), "cancer-named", F64),
-    "grid-search": Case("grid search over a logistic regression", lambda: GridSearchCV(_logistic(), {"C": [0.1, 1]}, cv=2), "iris", F64),
+    "logistic": Case("logistic regression behind a scaler", lambda: _scaled(_logistic()), "cancer", LINEAR),
+    "logistic-classes": Case("logistic regression, several text classes", lambda: _scaled(_logistic()), "iris", LINEAR),
+    "logistic-named": Case("logistic regression, fitted on a data frame", lambda: _scaled(_logistic()), "cancer-named", LINEAR),
+    "grid-search": Case("grid search over a logistic regression", lambda: GridSearchCV(_logistic(), {"C": [0.1, 1]}, cv=2), "iris", LINEAR),
     "sgd": Case("SGD with log loss", lambda: _scaled(linear_model.SGDClassifier(loss="log_loss", random_state=0)), "iris", F64),
-    "linear": Case("linear regression", linear_model.LinearRegression, "diabetes", F64),
-    "ridge": Case("ridge", linear_model.Ridge, "diabetes", F64),
+    "linear": Case("linear regression", linear_model.LinearRegression, "diabetes", LINEAR),
+    "ridge": Case("ridge", linear_model.Ridge, "diabetes", LINEAR),
     "poisson": Case("Poisson regression", linear_model.PoissonRegressor, "diabetes", F64),
     "pca": Case("PCA before a logistic regression", lambda: make_pipeline(StandardScaler(), PCA(10), _logistic()), "digits", F64),
     "lda": Case("linear discriminant analysis", LinearDiscriminantAnalysis, "iris", F64),

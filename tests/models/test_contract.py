@@ -1,4 +1,4 @@
-"""One contract for both runtimes: each estimator of the zoo × each promise."""
+"""One contract for all runtimes: each estimator of the zoo × each promise."""
 
 from __future__ import annotations
 
@@ -11,15 +11,19 @@ from core.errors import ModelFailed
 from models.artefact import ALLOWED
 from models.card import Card
 from models.estimator import layouts
+from models.linear import LinearRuntime
 from models.onnx_runtime import OnnxRuntime
 from models.package import load
 from models.parity import largest
 from models.sample import Sample
 from models.sklearn_runtime import SklearnRuntime
-from tests.models.model_zoo import CASES, F32, NATIVE, data, fitted
+from tests.models.model_zoo import CASES, F32, LINEAR, NATIVE, data, fitted
 
 RUNTIMES = [
-    (name, runtime) for name, case in CASES.items() for runtime in ("sklearn", "onnx") if runtime == "sklearn" or case.form != NATIVE
+    (name, runtime)
+    for name, case in CASES.items()
+    for runtime in ("sklearn", "linear" if case.form == LINEAR else "onnx")
+    if runtime == "sklearn" or case.form != NATIVE
 ]
 
 
@@ -31,7 +35,9 @@ class Subject:
         self.card, blobs = register(name)
         self.given = data(CASES[name].data)
         signature = self.card.signature
-        if runtime == "onnx":
+        if runtime == "linear":
+            self.runtime = LinearRuntime(blobs["artefact"], signature)
+        elif runtime == "onnx":
             self.runtime = OnnxRuntime(blobs["artefact"], signature)
         else:
             copy = skops_io.loads(skops_io.dumps(self.estimator), trusted=list(ALLOWED))
@@ -91,7 +97,7 @@ def test_the_form_is_the_one_documented(name, register):
     """Each estimator ends up compiled, or native, as the docs say."""
     card, _ = register(name)
     assert card.compiled.form == CASES[name].form
-    assert card.runtime == ("sklearn" if card.compiled.form == NATIVE else "onnx")
+    assert card.runtime == {NATIVE: "sklearn", LINEAR: "linear"}.get(card.compiled.form, "onnx")
     assert card.compiled.rows == len(data(CASES[name].data).features)
 
 

@@ -8,15 +8,15 @@ from pathlib import Path
 from models.artefact import FORMATS
 from models.golden import MOST
 from models.pool import KEEP_SECONDS
-from tests.models.model_zoo import CASES, F32, F64, NATIVE
+from tests.models.model_zoo import CASES, F32, F64, LINEAR, NATIVE
 
 PAGE = (Path(__file__).parents[2] / "docs" / "models.md").read_text(encoding="utf-8")
-SERVED = {F64: "ONNX, float64", F32: "ONNX, float32", NATIVE: "scikit-learn"}
+SERVED = {LINEAR: "plain floats", F64: "ONNX, float64", F32: "ONNX, float32", NATIVE: "scikit-learn"}
 
 
 def test_the_table_of_forms_is_that_of_the_tests():
     """Each estimator that is tested is listed with the form in which it is served, and no other."""
-    rows = re.findall(r"^\| (.+) \| (ONNX, float64|ONNX, float32|scikit-learn) \|$", PAGE, re.MULTILINE)
+    rows = re.findall(r"^\| (.+) \| (plain floats|ONNX, float64|ONNX, float32|scikit-learn) \|$", PAGE, re.MULTILINE)
     assert rows == [(case.shown, SERVED[case.form]) for case in CASES.values()]
 
 

@@ -79,7 +79,7 @@ def test_the_card_tells_all(workshop):
     card = package.card
     assert card.signature.names == tuple(data("cancer-named").features)
     assert (card.task, card.signature.classes, card.signature.target) == ("classification", (0, 1), "outcome")
-    assert (card.format, card.runtime, card.layout, card.tolerance) == ("onnx", "onnx", None, 1e-9)
+    assert (card.format, card.runtime, card.layout, card.tolerance) == ("linear", "linear", None, 1e-9)
     assert card.compiled.max_difference < 1e-12
     assert {role: hashlib.sha256(content).hexdigest() for role, content in package.blobs.items()} == card.blobs
     assert card.source == "model.skops"
@@ -95,7 +95,7 @@ def test_the_card_tells_all(workshop):
 def test_a_pickle_is_kept_compiled(workshop):
     """A trusted pickle that compiles is never loaded again."""
     package = workshop.build(fitted("ridge"), ".pkl", sample="diabetes", trust=True)
-    assert (package.card.format, set(package.blobs)) == ("onnx", {"artefact", "golden"})
+    assert (package.card.format, set(package.blobs)) == ("linear", {"artefact", "golden"})
 
 
 def test_a_pickle_that_does_not_compile_is_kept_as_skops(workshop):
@@ -186,7 +186,7 @@ def test_a_compiled_model_that_differs_is_not_served(workshop, monkeypatch):
     right = compiling._convert
     other = LogisticRegression(C=1e-6).fit(data("iris").given, data("iris").target)
     monkeypatch.setattr(compiling, "_convert", lambda model, *more: right(other, *more))
-    card = workshop.build(fitted("logistic-classes"), sample="iris").card
+    card = workshop.build(fitted("lda"), sample="iris").card
     assert (card.format, card.compiled.form) == ("skops", "native")
     assert card.compiled.reason.count("golden row 0 differs by") == 2
 
@@ -195,7 +195,7 @@ def test_labels_must_agree_on_every_row(workshop, monkeypatch):
     """One row of 150 that changes its label, or a number beyond the tolerance, is enough."""
     apart = iter([np.inf, 1.1e-4, 1.0])
     monkeypatch.setattr(compiling, "largest", lambda expected, answered: next(apart))
-    card = workshop.build(fitted("logistic-classes"), sample="iris").card
+    card = workshop.build(fitted("lda"), sample="iris").card
     assert card.compiled.form == "native"
     assert "in float32: differs from the original by 0.00011" in card.compiled.reason
 

@@ -120,14 +120,14 @@ def test_a_graph_is_refused_where_its_inputs_are_not_the_signatures(register):
 
 def test_text_for_a_number_is_the_models_failure(register):
     """A value that cannot be converted raises ModelFailed and not what numpy raises."""
-    package = register("linear")
+    package = register("poisson")
     with pytest.raises(ModelFailed, match="could not convert"):
         OnnxRuntime(package.blobs["artefact"], package.card.signature).predict([["x"] * 10])
 
 
 def test_compiled_answers_add_little_to_the_session(register):
     """One row of 30 numbers costs at most 20 µs beyond the session's own run (5 µs measured; 60 allowed on a busy machine)."""
-    package = register("logistic")
+    package = register("forest")
     runtime = OnnxRuntime(package.blobs["artefact"], package.card.signature)
     matrix = data("cancer").features.to_numpy()[:1]
     row = matrix[0].tolist()
