@@ -57,13 +57,12 @@ def create(
 ) -> Plan:
     """A new endpoint with its first plan."""
     check_name(endpoint, "endpoint")
-    with place.store.write() as connection:
+    with place.store.write(keep=not order.dry_run) as connection:
         plan = changes.create(endpoint, _arms(connection, arms), _shadows(connection, shadows), enrolment, salt, order.who)
         _check_inputs(connection, plan)
-        if not order.dry_run:
-            plans.create(connection, _row(plan))
-            _begin_shadows(connection, place, plan)
-            _note(connection, order.who, "endpoint.create", plan)
+        plans.create(connection, _row(plan))
+        _begin_shadows(connection, place, plan)
+        _note(connection, order.who, "endpoint.create", plan)
     return plan
 
 
@@ -149,7 +148,7 @@ def load(connection: sa.Connection, endpoint: str, number: int | None = None) ->
 
 
 def _change(place: Place, endpoint: str, action: str, order: Order, follow: Callable[[sa.Connection, Plan], Change]) -> Plan:
-    with place.store.write() as connection:
+    with place.store.write(keep=not order.dry_run) as connection:
         return _change_in(connection, place, endpoint, action, order, follow)
 
 
@@ -161,8 +160,6 @@ def _change_in(
         raise Conflict(f"If-Match: the plan of {endpoint} is {plan.plan}, not {order.if_match}", field="If-Match", code="plan-changed")
     change = follow(connection, plan)
     _check_inputs(connection, change.plan)
-    if order.dry_run:
-        return change.plan
     plans.append(connection, _row(change.plan))
     if change.ended is not None:
         experiments.update(connection, change.ended, state=experiments.STOPPED, stopped=order.who.at, because=change.because)

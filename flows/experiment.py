@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
@@ -31,41 +30,35 @@ class Changed(NamedTuple):
 def create(place: Place, name: str, endpoint: str, design: Design, order: Order, *, draft: bool = False) -> Changed:
     """A new experiment, started at once unless `draft`."""
     check_name(name, "experiment")
-
-    def make(connection: sa.Connection, order: Order) -> Plan | None:
+    with place.store.write(keep=not order.dry_run) as connection:
         plans.current(connection, endpoint)
         row = ExperimentRow(name, endpoint, DRAFT, order.who.at, None, None, None, known.encode(design), None, None)
         experiments.add(connection, row)
         audit.write(connection, order.who.at, order.who.by, "experiment.create", name, endpoint=endpoint)
-        return None if draft else _start(connection, place, row, order)
-
-    return _change(place, name, order, make)
+        plan = None if draft else _start(connection, place, row, order)
+        return Changed(describe(experiments.get(connection, name)), plan)
 
 
 def start(place: Place, name: str, order: Order) -> Changed:
     """Run a draft; raises Conflict where it has begun, or another one runs on the endpoint."""
-
-    def begin(connection: sa.Connection, order: Order) -> Plan:
+    with place.store.write(keep=not order.dry_run) as connection:
         row = experiments.get(connection, name)
         if row.state != DRAFT:
             raise Conflict(f"experiment {name!r} is {row.state}: only a draft can be started", code=f"experiment-{row.state}")
-        return _start(connection, place, row, order)
-
-    return _change(place, name, order, begin)
+        plan = _start(connection, place, row, order)
+        return Changed(describe(experiments.get(connection, name)), plan)
 
 
 def stop(place: Place, name: str, order: Order) -> Changed:
     """End a running experiment; its routing stays, and units that have entered still mature."""
-
-    def end(connection: sa.Connection, order: Order) -> Plan:
+    with place.store.write(keep=not order.dry_run) as connection:
         row = experiments.get(connection, name)
         if row.state != RUNNING:
             raise Conflict(f"experiment {name!r} is {row.state}: only a running one can be stopped", code=f"experiment-{row.state}")
-        return deploy.change_experiment(
+        plan = deploy.change_experiment(
             connection, place, row.endpoint, "experiment.stop", order, lambda plan: changes.stop_experiment(plan, order.who)
         )
-
-    return _change(place, name, order, end)
+        return Changed(describe(experiments.get(connection, name)), plan)
 
 
 def show(store: Store, name: str) -> dict[str, Any]:
@@ -92,16 +85,6 @@ def describe(row: ExperimentRow) -> dict[str, Any]:
         "stopped_because": row.because,
         "design": decode_design(row.design),
     }
-
-
-def _change(place: Place, name: str, order: Order, change: Callable[[sa.Connection, Order], Plan | None]) -> Changed:
-    """A dry run does it all, shows it, and takes it back."""
-    with place.store.write() as connection:
-        plan = change(connection, order._replace(dry_run=False))
-        changed = Changed(describe(experiments.get(connection, name)), plan)
-        if order.dry_run:
-            connection.rollback()
-    return changed
 
 
 def _start(connection: sa.Connection, place: Place, row: ExperimentRow, order: Order) -> Plan:

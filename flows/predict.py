@@ -48,7 +48,7 @@ class Answer(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
 
 
 class Missed:
-    """Counts predictions that were answered while the journal could not be written, until it can be told."""
+    """Counts predictions that were answered while the journal could not be written; the worker tells it in the background."""
 
     def __init__(self) -> None:
         self._counts: dict[tuple[str, int, str], int] = {}
@@ -195,6 +195,4 @@ def _append(record: Predicted, means: Means) -> str | None:
     except JournalError:
         means.missed.add(record.endpoint, record.plan, record.arm)
         return None
-    if means.missed:
-        means.missed.tell(means.append, record.at)
     return format_prediction_id(address)

@@ -26,12 +26,14 @@ class Store:
             yield connection
 
     @contextmanager
-    def write(self) -> Iterator[sa.Connection]:
-        """One transaction of the only writer at this moment; rolled back where the block raises."""
+    def write(self, *, keep: bool = True) -> Iterator[sa.Connection]:
+        """One transaction of the only writer at this moment; rolled back where the block raises, or where nothing is to be kept of it."""
         with self._engine.connect() as connection:
             connection = connection.execution_options(writes=True)
-            with connection.begin():
+            with connection.begin() as transaction:
                 yield connection
+                if not keep:
+                    transaction.rollback()
 
 
 def url_of(settings: Settings) -> str:

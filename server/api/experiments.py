@@ -9,7 +9,7 @@ from experiments.design import Design
 from flows import experiment, report
 from flows.experiment import Changed
 from server.api import requests
-from server.api.requests import answer, body, changed, home, order
+from server.api.requests import answer, applied, body, home, order
 
 blueprint = Blueprint("experiments", __name__, url_prefix="/v1/experiments")
 blueprint.before_request(requests.admit)
@@ -71,6 +71,5 @@ def show_report(name: str) -> Response:
 
 
 def _changed(found: Changed, status: int = 200) -> Response:
-    if found.plan is None:
-        return answer(found.shown, status)
-    return changed(found.plan, status, {**found.shown, "plan": found.plan.plan})
+    plan = {} if found.plan is None else {"plan": found.plan.plan}
+    return applied({**found.shown, **plan}, found.plan, status)

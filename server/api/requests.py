@@ -73,11 +73,17 @@ def limit(default: int = 50) -> int:
     return int(text)
 
 
-def changed(plan: Plan, status: int = 200, shown: dict[str, Any] | None = None) -> Response:
-    """The answer to a change: the plan (or what else is to be shown), and with `?wait=5s` whether all workers serve it by now."""
-    shown = public(plan) if shown is None else shown
+def changed(plan: Plan, status: int = 200) -> Response:
+    """The answer to a change of the plan."""
+    return applied(public(plan), plan, status)
+
+
+def applied(shown: dict[str, Any], plan: Plan | None, status: int = 200) -> Response:
+    """The answer to a change that made `plan`, if any, and with `?wait=5s` whether all workers serve it by now."""
     if flag("dry_run"):
         return answer({**shown, "dry_run": True})
+    if plan is None:
+        return answer(shown, status)
     wait = _wait()
     if wait is not None:
         shown = {**shown, "applied": wait_applied(home().store, plan, wait, clock)}

@@ -129,7 +129,8 @@ def test_unlogged_is_said_and_told_later(journal: Journal, means: Means) -> None
         assert (answer.logged, answer.prediction_id) == (False, None)
     journal.full = False
     assert predict(served, ASK, means).logged
-    assert journal.events[1:] == [Unlogged(5.0, "credit", 1, "treatment", 3)]
+    means.missed.tell(means.append, 6.0)
+    assert journal.events[1:] == [Unlogged(6.0, "credit", 1, "treatment", 3)]
     assert not means.missed
 
 
