@@ -10,7 +10,7 @@ import click
 from flows import deploy, known, status
 from routing.plan import Plan, public
 from server.cli import options
-from server.cli.options import change_options, home, json_option, order, plan_options, show, table
+from server.cli.options import How, change_options, home, json_option, plan_options, show, table
 from server.home import Home, clock
 from store import plans
 
@@ -29,29 +29,13 @@ def command() -> None:
 @click.option("--enrolment", type=float, default=1.0, show_default=True, help="Share of units in the experiment.")
 @click.option("--salt", help="What assignment is hashed with; random where not given.")
 @plan_options
-def create(
-    endpoint: str,
-    arms: tuple[str, ...],
-    shadows: tuple[str, ...],
-    enrolment: float,
-    salt: str | None,
-    reason: str | None,
-    dry_run: bool,
-    wait: float,
-    as_json: bool,
-) -> None:
+def create(endpoint: str, arms: tuple[str, ...], shadows: tuple[str, ...], enrolment: float, salt: str | None, how: How) -> None:
     """Create ENDPOINT with its arms and shadows."""
     here = home()
     plan = deploy.create(
-        here.place,
-        endpoint,
-        options.arms(arms),
-        options.shadows(shadows),
-        enrolment,
-        salt or secrets.token_hex(8),
-        order(reason, dry_run=dry_run),
+        here.place, endpoint, options.arms(arms), options.shadows(shadows), enrolment, salt or secrets.token_hex(8), how.order
     )
-    _changed(here, plan, dry_run, wait, as_json)
+    _changed(here, plan, how)
 
 
 @command.command("arms")
@@ -59,20 +43,11 @@ def create(
 @click.option("--arm", "arms", multiple=True, required=True, help="NAME=MODEL@VERSION:WEIGHT; one must be called control.")
 @click.option("--enrolment", type=float, help="Share of units in the experiment.")
 @change_options
-def set_arms(
-    endpoint: str,
-    arms: tuple[str, ...],
-    enrolment: float | None,
-    reason: str | None,
-    if_match: int | None,
-    dry_run: bool,
-    wait: float,
-    as_json: bool,
-) -> None:
+def set_arms(endpoint: str, arms: tuple[str, ...], enrolment: float | None, how: How) -> None:
     """Give ENDPOINT other arms or versions; ends a running experiment."""
     here = home()
-    plan = deploy.set_arms(here.place, endpoint, options.arms(arms), None, enrolment, order(reason, if_match, dry_run=dry_run))
-    _changed(here, plan, dry_run, wait, as_json)
+    plan = deploy.set_arms(here.place, endpoint, options.arms(arms), None, enrolment, how.order)
+    _changed(here, plan, how)
 
 
 @command.command("traffic")
@@ -80,20 +55,11 @@ def set_arms(
 @click.argument("weights", nargs=-1, required=True, metavar="ARM=WEIGHT...")
 @click.option("--enrolment", type=float, help="Share of units in the experiment.")
 @change_options
-def traffic(
-    endpoint: str,
-    weights: tuple[str, ...],
-    enrolment: float | None,
-    reason: str | None,
-    if_match: int | None,
-    dry_run: bool,
-    wait: float,
-    as_json: bool,
-) -> None:
+def traffic(endpoint: str, weights: tuple[str, ...], enrolment: float | None, how: How) -> None:
     """Shift the traffic of ENDPOINT: a weight for every arm."""
     here = home()
-    plan = deploy.set_traffic(here.place, endpoint, options.weights(weights), enrolment, order(reason, if_match, dry_run=dry_run))
-    _changed(here, plan, dry_run, wait, as_json)
+    plan = deploy.set_traffic(here.place, endpoint, options.weights(weights), enrolment, how.order)
+    _changed(here, plan, how)
 
 
 @command.command("shadows")
@@ -101,53 +67,51 @@ def traffic(
 @click.option("--shadow", "shadows", multiple=True, help="NAME=MODEL@VERSION[:SAMPLE]; all that there are to be.")
 @click.option("--none", is_flag=True, help="No shadows any more.")
 @change_options
-def set_shadows(
-    endpoint: str, shadows: tuple[str, ...], none: bool, reason: str | None, if_match: int | None, dry_run: bool, wait: float, as_json: bool
-) -> None:
+def set_shadows(endpoint: str, shadows: tuple[str, ...], none: bool, how: How) -> None:
     """Set the shadows of ENDPOINT; `endpoint status` shows them."""
     if none == bool(shadows):
         raise click.UsageError("expected --shadow for each shadow that there is to be, or --none")
     here = home()
-    plan = deploy.set_shadows(here.place, endpoint, options.shadows(shadows), order(reason, if_match, dry_run=dry_run))
-    _changed(here, plan, dry_run, wait, as_json)
+    plan = deploy.set_shadows(here.place, endpoint, options.shadows(shadows), how.order)
+    _changed(here, plan, how)
 
 
 @command.command("promote")
 @click.argument("endpoint")
 @click.option("--arm", help="Which arm; not needed where there is one beside control.")
 @change_options
-def promote(endpoint: str, arm: str | None, reason: str | None, if_match: int | None, dry_run: bool, wait: float, as_json: bool) -> None:
+def promote(endpoint: str, arm: str | None, how: How) -> None:
     """Make an arm's version the control, at 100 %."""
     here = home()
-    _changed(here, deploy.promote(here.place, endpoint, arm, order(reason, if_match, dry_run=dry_run)), dry_run, wait, as_json)
+    _changed(here, deploy.promote(here.place, endpoint, arm, how.order), how)
 
 
 @command.command("rollback")
 @click.argument("endpoint")
 @click.option("--to", type=int, metavar="PLAN", help="To this plan; otherwise to the parent.")
 @change_options
-def rollback(endpoint: str, to: int | None, reason: str | None, if_match: int | None, dry_run: bool, wait: float, as_json: bool) -> None:
+def rollback(endpoint: str, to: int | None, how: How) -> None:
     """Go back to an earlier plan of ENDPOINT."""
     here = home()
-    _changed(here, deploy.rollback(here.place, endpoint, to, order(reason, if_match, dry_run=dry_run)), dry_run, wait, as_json)
+    _changed(here, deploy.rollback(here.place, endpoint, to, how.order), how)
 
 
 @command.command("pause")
 @click.argument("endpoint")
 @change_options
-def pause(endpoint: str, reason: str | None, if_match: int | None, dry_run: bool, wait: float, as_json: bool) -> None:
+def pause(endpoint: str, how: How) -> None:
     """Send all traffic of ENDPOINT to control; the weights are remembered."""
     here = home()
-    _changed(here, deploy.pause(here.place, endpoint, order(reason, if_match, dry_run=dry_run)), dry_run, wait, as_json)
+    _changed(here, deploy.pause(here.place, endpoint, how.order), how)
 
 
 @command.command("resume")
 @click.argument("endpoint")
 @change_options
-def resume(endpoint: str, reason: str | None, if_match: int | None, dry_run: bool, wait: float, as_json: bool) -> None:
+def resume(endpoint: str, how: How) -> None:
     """Split the traffic of ENDPOINT as before the pause."""
     here = home()
-    _changed(here, deploy.resume(here.place, endpoint, order(reason, if_match, dry_run=dry_run)), dry_run, wait, as_json)
+    _changed(here, deploy.resume(here.place, endpoint, how.order), how)
 
 
 @command.command("list")
@@ -195,16 +159,16 @@ def show_status(endpoint: str, as_json: bool) -> None:
     show(found, "\n".join(text), as_json=as_json)
 
 
-def _changed(here: Home, plan: Plan, dry_run: bool, wait: float, as_json: bool) -> None:
+def _changed(here: Home, plan: Plan, how: How) -> None:
     found: dict[str, Any] = public(plan)
-    text = ("would be: " if dry_run else "") + _sentence(plan)
-    if dry_run:
+    text = ("would be: " if how.order.dry_run else "") + _sentence(plan)
+    if how.order.dry_run:
         found["dry_run"] = True
-    elif wait > 0:
-        found["applied"] = status.wait_applied(here.store, plan, wait, clock)
+    elif how.wait > 0:
+        found["applied"] = status.wait_applied(here.store, plan, how.wait, clock)
         running = found["applied"] or status.status(here.store, here.journal, plan.endpoint, clock)["workers"]
         text += "; all workers serve it" if found["applied"] else "; not all workers serve it yet" if running else "; no worker runs"
-    show(found, text, as_json=as_json)
+    show(found, text, as_json=how.as_json)
 
 
 def _sentence(plan: Plan) -> str:

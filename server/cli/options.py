@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import getpass
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from functools import wraps
+from typing import Any, NamedTuple, TypeVar
 
 import click
 import msgspec
@@ -45,26 +46,34 @@ def json_option(function: F) -> F:
     return click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")(function)
 
 
-def change_options(function: F) -> F:
-    """The options of every change of a plan."""
+class How(NamedTuple):
+    """How a change is ordered from the command line: as whom and on which conditions, how long to wait for it, what to print."""
+
+    order: Order
+    wait: float
+    as_json: bool
+
+
+def change_options(function: Callable[..., None]) -> Callable[..., None]:
+    """The options of every change of a plan, handed over as one `how`."""
     return click.option("--if-match", type=int, metavar="PLAN", help="Only if this is still the current plan.")(plan_options(function))
 
 
-def plan_options(function: F) -> F:
+def plan_options(function: Callable[..., None]) -> Callable[..., None]:
     """The options of whatever makes a plan, the first as well."""
+
+    @wraps(function)
+    def command(reason: str | None, dry_run: bool, wait: float, as_json: bool, if_match: int | None = None, **arguments: Any) -> None:
+        function(how=How(order(reason, if_match, dry_run=dry_run), wait, as_json), **arguments)
+
+    found = json_option(command)
     for option in (
         click.option("--reason", help="Why; kept in the plan and the audit log."),
         click.option("--dry-run", is_flag=True, help="Show the plan that would follow, and change nothing."),
-        click.option(
-            "--wait",
-            type=click.FloatRange(0.0, 60.0),
-            default=0.0,
-            metavar="SECONDS",
-            help="Wait until all workers serve it, at most 60 s.",
-        ),
+        click.option("--wait", type=click.FloatRange(0.0, 60.0), default=0.0, metavar="SECONDS", help="Wait until all workers serve it."),
     ):
-        function = option(function)
-    return json_option(function)
+        found = option(found)
+    return found
 
 
 def show(found: Any, text: str, *, as_json: bool) -> None:
