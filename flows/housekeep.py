@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
+from typing import Any
 
 import sqlalchemy as sa
 from msgspec.structs import replace
@@ -22,7 +23,7 @@ from journal import segments
 from journal.reader import Reader
 from journal.rotation import rotate
 from routing.changes import Who
-from store import plans, positions, workers
+from store import positions, workers
 from store.engine import Store
 
 PROVEN_SECONDS = 60.0
@@ -61,12 +62,13 @@ def send_back(place: Place, clock: Clock) -> None:
     now = clock()
     with place.store.read() as connection:
         reports = workers.alive(connection, now - ALIVE_SECONDS)
-        ages = {endpoint: now - deploy.load(connection, endpoint).at for endpoint in plans.current_numbers(connection)}
-    failures = [(worker, one) for worker, (_, report) in reports.items() for one in report["failed"]]
+        failures = [
+            (worker, one)
+            for worker, (_, report) in reports.items()
+            for one in report["failed"]
+            if not _proven(connection, one["endpoint"], one["plan"], reports, now)
+        ]
     for worker, failure in failures:
-        served = any(report["plans"].get(failure["endpoint"]) == failure["plan"] for _, report in reports.values())
-        if served and ages.get(failure["endpoint"], 0.0) > PROVEN_SECONDS:
-            continue
         what = failure["version"] or "the plan"
         reason = f"sent back: {what} failed on worker {worker}: {failure['reason']}"
         try:
@@ -75,6 +77,11 @@ def send_back(place: Place, clock: Clock) -> None:
         except Conflict as error:
             # Another plan is current by now, or there is none to go back to: then it stays as it is, and says so in `status`.
             _log.debug("%s: not sent back: %s", failure["endpoint"], error.message)
+
+
+def _proven(connection: sa.Connection, endpoint: str, number: int, reports: dict[str, tuple[float, dict[str, Any]]], now: float) -> bool:
+    served = any(report["plans"].get(endpoint) == number for _, report in reports.values())
+    return served and now - deploy.load(connection, endpoint, number).at > PROVEN_SECONDS
 
 
 def keep_journal(store: Store, directory: Path, settings: Settings, clock: Clock) -> None:

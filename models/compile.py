@@ -68,6 +68,8 @@ def compile_estimator(
             if apart > _allowed(form, expected):
                 raise ModelFailed(f"differs from the original by {apart:.3g}")
         except Exception as error:  # a converter that lacks a case raises anything
+            if form == "linear" and isinstance(error, NotImplementedError):
+                continue  # most estimators are not linear: that is no failure to tell
             failures.append(_clipped(f"{_SHOWN[form]} in float{width}: {error}"))
         else:
             reason = "; ".join([*failures, f"{_SHOWN[form]} in float{width}: equal to the original on the whole sample"])
