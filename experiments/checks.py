@@ -7,10 +7,10 @@ from typing import Literal
 import msgspec
 
 from core.errors import Refused
-from experiments import srm
-from experiments.always_valid import p_value
 from experiments.comparison import Comparison
 from experiments.evidence import Evidence
+from experiments.methods import srm
+from experiments.methods.always_valid import p_value
 from experiments.snapshot import Snapshot
 
 MOST_LOST = 0.01

@@ -9,14 +9,14 @@ import msgspec
 import numpy as np
 
 from core.errors import Refused
-from experiments import always_valid
 from experiments.design import Design, Metric
 from experiments.effect import FEWEST_HARM, effect, floor
 from experiments.evidence import Evidence, Track
 from experiments.looks import FEWEST_SUCCESS, strata_of
-from experiments.means import Alternative, Difference, lift, welch
+from experiments.methods import always_valid
+from experiments.methods.means import Alternative, Difference, lift, welch
+from experiments.methods.strata import Strata, overlap, stratified, weighted
 from experiments.snapshot import CONTROL, Snapshot
-from experiments.strata import Strata, overlap, stratified, weighted
 
 INFLATION = 1.8
 """An always-valid test needs about this many times the fixed-horizon sample (simulated: 1.6 to 1.9 over usual designs)."""

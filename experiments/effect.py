@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from core.errors import Refused
 from experiments.design import Design, Metric
 from experiments.evidence import Frozen
-from experiments.means import NEAR_ZERO
+from experiments.methods.means import NEAR_ZERO
 from experiments.snapshot import CONTROL, Snapshot
 
 FEWEST_HARM = 20

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from experiments.srm import Balance
+from experiments.methods.srm import Balance
 
 
 class Crossing(msgspec.Struct, frozen=True):

@@ -7,13 +7,13 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from experiments import always_valid, srm
 from experiments.design import Design, Metric
 from experiments.effect import FEWEST_HARM, effect, floor, freeze
 from experiments.evidence import Crossing, Evidence, Frozen, Ratio, Side, Track
+from experiments.methods import always_valid, srm
+from experiments.methods.strata import Strata, compare, overlap
+from experiments.methods.summary import stack
 from experiments.snapshot import CONTROL, Snapshot
-from experiments.strata import Strata, compare, overlap
-from experiments.summary import stack
 
 FEWEST_SUCCESS = 500
 """Matured units per arm before success is decided: with skewed values in small arms the normal approximation is not there yet."""

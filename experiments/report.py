@@ -13,10 +13,10 @@ from experiments.design import Design, Metric
 from experiments.effect import FEWEST_HARM
 from experiments.evidence import Crossing, Evidence
 from experiments.looks import FEWEST_SUCCESS
-from experiments.means import interval
+from experiments.methods.means import interval
+from experiments.methods.strata import heterogeneity
+from experiments.methods.summary import Summary, merge_all
 from experiments.snapshot import CONTROL, Phase, Snapshot
-from experiments.strata import heterogeneity
-from experiments.summary import Summary, merge_all
 from experiments.verdict import decide, overall
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from experiments.summary import EMPTY, Summary, merge_all
+from experiments.methods.summary import EMPTY, Summary, merge_all
 
 CONTROL = "control"
 """The arm that every other is compared with."""

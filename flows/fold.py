@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from core.errors import Invalid, NotFound
 from core.events import ENROLLED, FORCED, PINNED, Observed, Predicted, Unlogged
 from core.ids import Address, format_prediction_id, parse_prediction_id
-from experiments.summary import LARGEST
+from experiments.methods.summary import LARGEST
 from flows import trials as begun_trials
 from flows.known import Known
 from flows.outcome import LABEL

@@ -15,8 +15,8 @@ from core import events
 from core.clock import Clock
 from core.events import Tick
 from core.ids import Address
-from experiments import summary
-from experiments.summary import LARGEST, Summary
+from experiments.methods import summary
+from experiments.methods.summary import LARGEST, Summary
 from flows import looking
 from flows import trials as begun_trials
 from flows.fold import Fold, Foldable

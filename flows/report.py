@@ -12,8 +12,8 @@ from core.clock import to_rfc3339
 from core.errors import Conflict
 from experiments import report as reports
 from experiments.evidence import NO_EVIDENCE, Evidence
+from experiments.methods.summary import Summary
 from experiments.snapshot import ArmCounts, Excluded, Outcomes, Phase, Snapshot
-from experiments.summary import Summary
 from flows import fold, known
 from flows.follow import RECORD
 from flows.trials import Trial, trial_of

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from experiments.design import Design, Metric
+from experiments.methods.summary import Summary
 from experiments.snapshot import ArmCounts, Phase, Snapshot
-from experiments.summary import Summary
 
 STARTED = 1_700_000_000.0
 DAY = 86400.0

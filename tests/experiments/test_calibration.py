@@ -16,15 +16,15 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from experiments import always_valid, srm
 from experiments.design import Design, Metric
 from experiments.effect import FEWEST_HARM
 from experiments.evidence import NO_EVIDENCE
 from experiments.looks import FEWEST_SUCCESS, look
-from experiments.means import NEAR_ZERO
+from experiments.methods import always_valid, srm
+from experiments.methods.means import NEAR_ZERO
+from experiments.methods.strata import compare, overlap
+from experiments.methods.summary import Moments, Summary
 from experiments.snapshot import ArmCounts, Phase, Snapshot
-from experiments.strata import compare, overlap
-from experiments.summary import Moments, Summary
 
 ALPHA, POWER, LOOKS = 0.05, 0.8, 195
 

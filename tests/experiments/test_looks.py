@@ -10,15 +10,15 @@ import msgspec
 import numpy as np
 import pytest
 
-from experiments import srm
 from experiments.design import Metric
 from experiments.effect import effect
 from experiments.evidence import NO_EVIDENCE, Evidence
 from experiments.looks import due, look, rejected
-from experiments.means import welch
+from experiments.methods import srm
+from experiments.methods.means import welch
+from experiments.methods.summary import EMPTY, Summary, of
 from experiments.report import report
 from experiments.snapshot import Snapshot
-from experiments.summary import EMPTY, Summary, of
 
 Build = Callable[..., Any]
 

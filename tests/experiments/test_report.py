@@ -18,9 +18,9 @@ from scipy import stats
 from experiments.design import Metric
 from experiments.evidence import NO_EVIDENCE
 from experiments.looks import look
+from experiments.methods.summary import Summary, merge, of
 from experiments.report import report
 from experiments.snapshot import ArmCounts, Excluded, Outcomes, Phase, Snapshot
-from experiments.summary import Summary, merge, of
 
 Build = Callable[..., Any]
 

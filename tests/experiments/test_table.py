@@ -11,9 +11,9 @@ import pytest
 from experiments.design import Metric
 from experiments.evidence import NO_EVIDENCE
 from experiments.looks import look
+from experiments.methods.summary import EMPTY, of
 from experiments.report import report
 from experiments.snapshot import Snapshot
-from experiments.summary import EMPTY, of
 from experiments.table import WIDTH, table
 
 Build = Callable[..., Any]

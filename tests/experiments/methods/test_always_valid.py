@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy import integrate, optimize, stats
 
 from core.errors import Refused
-from experiments import always_valid
+from experiments.methods import always_valid
 
 ALPHAS = st.sampled_from([0.001, 0.01, 0.05, 0.1, 0.3])
 CLOCKS = st.floats(-4, 4).map(lambda exponent: 10.0**exponent)

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.errors import Invalid, Refused
-from experiments.summary import EMPTY, LARGEST, Summary, merge, merge_all, of, stack
+from experiments.methods.summary import EMPTY, LARGEST, Summary, merge, merge_all, of, stack
 
 VALUES = st.lists(st.floats(-1e6, 1e6).map(lambda x: round(x, 6)), min_size=1, max_size=60)
 

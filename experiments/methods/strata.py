@@ -15,8 +15,8 @@ import numpy as np
 from scipy import special
 
 from core.errors import Refused
-from experiments.means import Alternative, Difference, t_test
-from experiments.summary import FloatArray, Moments, Summary, stack
+from experiments.methods.means import Alternative, Difference, t_test
+from experiments.methods.summary import FloatArray, Moments, Summary, stack
 
 
 class Strata(NamedTuple):

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from experiments import always_valid, srm
-from experiments.means import relative_lift, welch
-from experiments.strata import stratified
-from experiments.summary import Summary, merge_all
+from experiments.methods import always_valid, srm
+from experiments.methods.means import relative_lift, welch
+from experiments.methods.strata import stratified
+from experiments.methods.summary import Summary, merge_all
 
 CONTROL = Summary(3407, 1396.87 / 3407, 52377.9767 - 1396.87**2 / 3407)
 TREATMENT = Summary(3461, 2422.7 / 3461, 134698.29 - 2422.7**2 / 3461)

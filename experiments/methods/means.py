@@ -9,7 +9,7 @@ import msgspec
 from scipy import special
 
 from core.errors import Refused
-from experiments.summary import Summary
+from experiments.methods.summary import Summary
 
 Alternative: TypeAlias = Literal["greater", "less", "two-sided"]
 """What the test is to show of the estimate: above the margin, below it, or away from it."""

@@ -23,8 +23,8 @@ import numpy as np
 from scipy import special
 
 from core.errors import Refused
-from experiments.means import Alternative
-from experiments.summary import FloatArray
+from experiments.methods.means import Alternative
+from experiments.methods.summary import FloatArray
 
 Real: TypeAlias = float | FloatArray
 """One number, or an array of them: the formulas are the same."""

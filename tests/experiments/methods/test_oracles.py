@@ -15,11 +15,11 @@ from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.weightstats import CompareMeans, DescrStatsW
 
 from core.errors import Refused
-from experiments import srm
 from experiments.looks import rejected
-from experiments.means import Alternative, interval, relative_lift, welch
-from experiments.strata import compare, heterogeneity, stratified
-from experiments.summary import Summary, of, stack
+from experiments.methods import srm
+from experiments.methods.means import Alternative, interval, relative_lift, welch
+from experiments.methods.strata import compare, heterogeneity, stratified
+from experiments.methods.summary import Summary, of, stack
 
 ALTERNATIVES: list[Alternative] = ["greater", "less", "two-sided"]
 STATSMODELS = {"greater": "larger", "less": "smaller", "two-sided": "two-sided"}

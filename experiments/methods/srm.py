@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 from scipy import special
 
 from core.errors import Refused
-from experiments.summary import FloatArray
+from experiments.methods.summary import FloatArray
 
 CONCENTRATION = 10_000.0
 """Weight of the prior in units: small mismatches, below a per cent, are what matters at scale."""

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.errors import Refused
-from experiments import srm
-from experiments.srm import Balance, chi_square, log_evidence, total_evidence, update
+from experiments.methods import srm
+from experiments.methods.srm import Balance, chi_square, log_evidence, total_evidence, update
 
 EVEN = {"control": 50.0, "treatment": 50.0}
 
