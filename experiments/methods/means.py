@@ -9,7 +9,7 @@ import msgspec
 from scipy import special
 
 from core.errors import Refused
-from experiments.methods.summary import Summary
+from experiments.methods.summary import Summary, between
 
 Alternative: TypeAlias = Literal["greater", "less", "two-sided"]
 """What the test is to show of the estimate: above the margin, below it, or away from it."""
@@ -44,7 +44,7 @@ def welch(
     """
     v_t, v_c = treatment.variance / treatment.n, control.variance / control.n
     df = _welch_df(v_t, treatment.n, v_c, control.n)
-    return t_test(treatment.mean - control.mean, math.sqrt(v_t + v_c), df, margin, alternative, alpha)
+    return t_test(between(control, treatment), math.sqrt(v_t + v_c), df, margin, alternative, alpha)
 
 
 def relative_lift(

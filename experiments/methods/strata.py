@@ -59,7 +59,7 @@ def compare(control: Moments, treatment: Moments) -> Strata:
         se2 = treatment.variance / n_t + control.variance / n_c
         pooled = ((n_t - 1.0) * treatment.variance + (n_c - 1.0) * control.variance) / (n_t + n_c - 2.0)
         guarded = np.maximum(se2, pooled * (1.0 / n_t + 1.0 / n_c))
-        estimate = treatment.mean - control.mean
+        estimate = (treatment.mean - control.mean) + (treatment.rest - control.rest)
     return Strata(
         np.where(usable, n_t + n_c, 0.0),
         np.where(usable, n_t * n_c / (n_t + n_c), 0.0),

@@ -5,6 +5,7 @@ Raw sums of squares would cancel at large means: at a mean of 1e8 and a variance
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Iterable, Sequence
 from functools import reduce
@@ -26,11 +27,15 @@ ROUNDING = 1e-13
 
 
 class Summary(msgspec.Struct, frozen=True, gc=False):
-    """`n` values, their `mean`, and `m2` = Σ (x − mean)²."""
+    """`n` values, their mean, and `m2` = Σ (x − mean)².
+
+    The mean is `mean` + `rest`: what rounding would take from the mean, at 1e8 more than a billionth of a variance of 1, is carried on.
+    """
 
     n: int = 0
     mean: float = 0.0
     m2: float = 0.0
+    rest: float = 0.0
 
     @property
     def variance(self) -> float:
@@ -62,8 +67,9 @@ def of(values: ArrayLike) -> Summary:
         total = array.sum()
         mean = float(total / array.size if np.isfinite(total) else (array / array.size).sum())
         centred = array - mean
-        m2 = float((centred * centred).sum() - centred.sum() ** 2 / array.size)
-    return Summary(array.size, mean, _saturated(m2))
+        rest = float(centred.sum() / array.size)
+        m2 = float((centred * centred).sum() - rest * rest * array.size)
+    return Summary(array.size, mean, _saturated(m2), rest if math.isfinite(rest) else 0.0)
 
 
 def merge(left: Summary, right: Summary) -> Summary:
@@ -71,11 +77,21 @@ def merge(left: Summary, right: Summary) -> Summary:
     if left.n == 0 or right.n == 0:
         return right if left.n == 0 else left
     n = left.n + right.n
-    delta = right.mean - left.mean
-    mean = left.mean + delta * (right.n / n)
+    delta = between(left, right)
+    step = left.rest + delta * (right.n / n)
+    mean = left.mean + step
     if abs(delta) > LARGEST:  # two means at opposite ends of the range
         mean = left.mean * (left.n / n) + right.mean * (right.n / n)
-    return Summary(n, mean, _saturated(left.m2 + right.m2 + delta * delta * (left.n * (right.n / n))))
+        rest = 0.0
+    else:  # what adding the step has rounded off (Knuth's two-sum)
+        back = mean - left.mean
+        rest = (left.mean - (mean - back)) + (step - back)
+    return Summary(n, mean, _saturated(left.m2 + right.m2 + delta * delta * (left.n * (right.n / n))), rest)
+
+
+def between(left: Summary, right: Summary) -> float:
+    """The mean of `right` less that of `left`."""
+    return (right.mean - left.mean) + (right.rest - left.rest)
 
 
 def merge_all(summaries: Iterable[Summary]) -> Summary:
@@ -92,6 +108,7 @@ class Moments(NamedTuple):
     n: FloatArray
     mean: FloatArray
     variance: FloatArray
+    rest: FloatArray | float = 0.0
 
 
 def stack(summaries: Sequence[Summary]) -> Moments:
@@ -100,6 +117,7 @@ def stack(summaries: Sequence[Summary]) -> Moments:
         np.array([s.n for s in summaries], dtype=np.float64),
         np.array([s.mean for s in summaries], dtype=np.float64),
         np.array([_variance(s) for s in summaries], dtype=np.float64),
+        np.array([s.rest for s in summaries], dtype=np.float64),
     )
 
 
