@@ -283,7 +283,7 @@ def snapshot(number: int, control: Moments, treatment: Moments, i: int) -> Snaps
     phases = []
     for k in range(control.n.shape[1]):
         arms = {arm: side for arm, side in (("control", control), ("treatment", treatment)) if side.n[i, k] > 0}
-        counts = {arm: counted(Moments(*(float(column[i, k]) for column in side))) for arm, side in arms.items()}
+        counts = {arm: counted(Moments(*(float(column[i, k]) for column in side[:3]))) for arm, side in arms.items()}
         phases.append(Phase(k + 1, {"control": 57.0, "treatment": 15.0}, 0.0, None, counts))
     return Snapshot(0.0, 300.0 * (number + 1), phases)
 
