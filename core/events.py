@@ -25,7 +25,7 @@ class Predicted(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="p")
     """One answered request. Its id is the address of its record.
 
     `unit` is None where none was given: the request is its own unit. `rows` are the features as served, in the order
-    of the plan's inputs. `latency` is the model's time in seconds.
+    of the plan's inputs. `latency` is the model's time in seconds. `context` is what the client said of the request beyond its features.
     """
 
     at: float
@@ -39,6 +39,7 @@ class Predicted(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="p")
     rows: list[list[Value]]
     outputs: list[Output]
     latency: float
+    context: dict[str, Label] | None = None
 
 
 class Observed(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="o"):

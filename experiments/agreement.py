@@ -16,6 +16,7 @@ from msgspec.structs import replace
 from core.values import Output
 from experiments.methods import summary
 from experiments.methods.summary import Summary
+from experiments.shadow_evidence import Looked
 
 BOUNDS = (0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 """Upper bounds of the latency histogram, in seconds; the last bucket has none."""
@@ -25,7 +26,8 @@ class Totals(msgspec.Struct, frozen=True):
     """What a shadow has done. Counted in requests: `done` (answered or failed), `errors` (failed), `dropped` (never tried).
 
     Counted in rows: `compared`, of these `labelled` (a regressor answers no label), of these `agreed`. `difference` is
-    |shadow − primary| of the value, or of the probability of the label that users saw. Latencies are per request, in seconds.
+    |shadow − primary| of the value, or of the probability of the label that users saw. Latencies are per request, in seconds;
+    `latency_difference` is shadow − primary of the same request. `labels` is what looks at labelled rows have shown.
     """
 
     done: int = 0
@@ -39,6 +41,8 @@ class Totals(msgspec.Struct, frozen=True):
     primary_latency: Summary = summary.EMPTY
     latency_histogram: tuple[int, ...] = (0,) * (len(BOUNDS) + 1)
     last_error: str | None = None
+    latency_difference: Summary = summary.EMPTY
+    labels: Looked = Looked()
 
 
 class Pair(msgspec.Struct, frozen=True, gc=False):
@@ -71,6 +75,7 @@ def add(totals: Totals, pairs: Sequence[Pair]) -> Totals:
         primary_latency=_merged(totals.primary_latency, [pair.primary_seconds for pair, _ in answered]),
         latency_histogram=tuple(histogram),
         last_error=errors[-1] if errors else totals.last_error,
+        latency_difference=_merged(totals.latency_difference, [pair.shadow_seconds - pair.primary_seconds for pair, _ in answered]),
     )
 
 
@@ -105,10 +110,16 @@ def _difference(left: Output, right: Output) -> float | None:
     return None
 
 
-def _quantile(histogram: Sequence[int], share: float) -> float | None:
-    """The bound of the bucket in which the quantile lies; None where there is none, or it lies beyond the last bound."""
+def quantile_bounds(histogram: Sequence[int], share: float) -> tuple[float, float | None] | None:
+    """Between which seconds the quantile lies; the upper bound is None beyond the last. None where nothing was counted."""
     total = sum(histogram)
     if total == 0:
         return None
     bucket = next(index for index, reached in enumerate(accumulate(histogram)) if reached >= share * total)
-    return BOUNDS[bucket] if bucket < len(BOUNDS) else None
+    return (BOUNDS[bucket - 1] if bucket else 0.0), (BOUNDS[bucket] if bucket < len(BOUNDS) else None)
+
+
+def _quantile(histogram: Sequence[int], share: float) -> float | None:
+    """The bound of the bucket in which the quantile lies; None where there is none, or it lies beyond the last bound."""
+    bounds = quantile_bounds(histogram, share)
+    return None if bounds is None else bounds[1]

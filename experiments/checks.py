@@ -7,7 +7,9 @@ from typing import Literal
 import msgspec
 
 from core.errors import Refused
+from experiments import watches
 from experiments.comparison import Comparison
+from experiments.design import Design
 from experiments.evidence import Evidence
 from experiments.methods import srm
 from experiments.methods.always_valid import p_value
@@ -29,7 +31,7 @@ class Check(msgspec.Struct, frozen=True):
     detail: str
 
 
-def checks(snapshot: Snapshot, evidence: Evidence, comparisons: list[Comparison]) -> list[Check]:
+def checks(design: Design, snapshot: Snapshot, evidence: Evidence, comparisons: list[Comparison]) -> list[Check]:
     """Every check, whether it failed or not."""
     arms = [counts for phase in snapshot.phases for counts in phase.arms.values()]
     entered, predictions = sum(counts.entered for counts in arms), sum(counts.predictions for counts in arms)
@@ -38,7 +40,9 @@ def checks(snapshot: Snapshot, evidence: Evidence, comparisons: list[Comparison]
         _sample_ratio(snapshot, evidence),
         _lost("two_arms", excluded.two_arms, entered, "units were in two arms of one phase"),
         _lost("unlogged", excluded.unlogged, predictions + excluded.unlogged, "predictions were answered but not logged"),
-        _too_good(comparisons),
+        _propensities(snapshot.no_propensity, predictions),
+        *_watched(design, evidence),
+        *([_no_difference(comparisons)] if design.aa else [_too_good(comparisons)]),
     ]
 
 
@@ -83,6 +87,50 @@ def _lost(name: str, lost: int, of: int, what: str) -> Check:
         return Check(name, "waiting", None, "nothing has been counted yet")
     failed = lost > MOST_LOST * of
     return Check(name, "failed" if failed else "ok", None, f"{lost} of {of} {what} (at most {MOST_LOST:.0%} may be)")
+
+
+def _propensities(missing: int, of: int) -> Check:
+    """Without the probability of its arm a row cannot be weighed against others: who logged it has an error."""
+    if of == 0:
+        return Check("propensities", "waiting", None, "nothing has been counted yet")
+    return Check("propensities", "failed" if missing else "ok", None, f"{missing} of {of} predictions came without a propensity")
+
+
+def _watched(design: Design, evidence: Evidence) -> list[Check]:
+    """One check for each thing that must not differ: the worst of all treatments."""
+    found = []
+    for metric in design.metrics:
+        for name, applies, what in (
+            (watches.COVARIATE, metric.covariate is not None, f"the covariate {metric.covariate} of {metric.name}"),
+            (watches.MISSING, not metric.counts_all, f"the share of units with an outcome for {metric.name}"),
+        ):
+            if applies:
+                found.append(_watch(f"{name}/{metric.name}", what, evidence))
+    return found
+
+
+def _watch(name: str, what: str, evidence: Evidence) -> Check:
+    seen = {arm: by[name] for arm, by in evidence.watches.items() if name in by}
+    if not seen:
+        return Check(name, "waiting", None, "no look has been made with enough units yet")
+    arm, worst = max(seen.items(), key=lambda item: item[1].log_evidence)
+    p = p_value(worst.log_evidence)
+    if worst.alarm is None:
+        return Check(name, "ok", p, f"{what} does not differ between the arms beyond chance")
+    return Check(name, "failed", p, f"{what} differs between control and {arm} since look {worst.alarm.look}: they are not comparable")
+
+
+def _no_difference(comparisons: list[Comparison]) -> Check:
+    """In an A/A test all arms are the same: a difference that is shown comes of the set-up."""
+    crossed = [
+        f"{c.metric.name} of {c.treatment} {word} since look {side.crossed.look}"
+        for c in comparisons
+        for word, side in (("better", c.track.better), ("worse", c.track.worse))
+        if side.crossed is not None and c.metric.role == "success"
+    ]
+    if crossed:
+        return Check("a_a", "failed", None, f"the arms serve the same version and differ: {'; '.join(crossed)}")
+    return Check("a_a", "ok", None, "the arms serve the same version, and nothing shows a difference")
 
 
 def _too_good(comparisons: list[Comparison]) -> Check:

@@ -9,17 +9,18 @@ import msgspec
 import numpy as np
 
 from core.errors import Refused
-from experiments.design import Design, Metric
+from experiments import estimators
+from experiments.design import Design
 from experiments.effect import FEWEST_HARM, effect, floor
 from experiments.evidence import Evidence, Track
-from experiments.looks import FEWEST_SUCCESS, strata_of
 from experiments.methods import always_valid
-from experiments.methods.means import Alternative, Difference, lift, welch
-from experiments.methods.strata import Strata, overlap, stratified, weighted
+from experiments.methods.means import Alternative, Difference, lift, t_test, welch
+from experiments.methods.power import INFLATION
+from experiments.methods.strata import Strata, overlap, weighted
+from experiments.methods.summary import Summary
+from experiments.metric import Metric
 from experiments.snapshot import CONTROL, Snapshot
-
-INFLATION = 1.8
-"""An always-valid test needs about this many times the fixed-horizon sample (simulated: 1.6 to 1.9 over usual designs)."""
+from experiments.tracking import FEWEST_SUCCESS, Exact, exact, strata_of
 
 DAY = 86400.0
 
@@ -28,8 +29,9 @@ class Comparison(NamedTuple):
     """Figures in the metric's units, treatment − control. What may not be computed is None, and `refused` says why.
 
     `estimate` and `se` are the overlap estimate over phases and the standard error of the sequential test; `bound` is
-    that test's always-valid bound on the side of the improvement, and `waiting` says why there is none yet; `units`
-    are matured, control's first; `effect` is the difference that matters and `variance` the frozen one.
+    that test's bound on the side of the improvement, `other` the always-valid one on the side of harm, and `waiting` says why there is
+    none yet; `units` are matured, control's first; `effect` is the difference that matters and `variance` the frozen one; `exact` is
+    the exact test of a binary metric.
     """
 
     treatment: str
@@ -43,12 +45,14 @@ class Comparison(NamedTuple):
     estimate: float | None = None
     se: float | None = None
     bound: float | None = None
+    other: float | None = None
     waiting: str | None = None
     population: tuple[float, float] | None = None
+    exact: Exact | None = None
 
     @property
     def p_value(self) -> float | None:
-        """Always-valid, that the treatment is better; None before a look that counts."""
+        """That the treatment is better; valid at any time, and None before a look that counts."""
         best = self.track.better.log_evidence
         return None if best is None else always_valid.p_value(best)
 
@@ -68,66 +72,78 @@ class Comparison(NamedTuple):
 
 def compare(design: Design, snapshot: Snapshot, evidence: Evidence, treatment: str, metric: Metric) -> Comparison:
     """The comparison at this snapshot. Evidence is read, not taken; the bound holds at any time, on the grid or off it."""
-    strata = strata_of(snapshot, treatment, metric.name)
-    arms = (snapshot.summaries(CONTROL, metric.name), snapshot.summaries(treatment, metric.name))
-    units = (sum(s.n for s in arms[0]), sum(s.n for s in arms[1]))
+    strata = strata_of(snapshot, treatment, metric)
+    units = snapshot.matured(CONTROL, metric.name), snapshot.matured(treatment, metric.name)
     track, frozen = evidence.track(treatment, metric.name), evidence.frozen.get(metric.name)
     matters, variance = effect(design, metric, evidence.frozen), None if frozen is None else frozen.variance
-    blank = Comparison(treatment, metric, units, strata, track, matters, variance)
+    blank = Comparison(treatment, metric, units, strata, track, matters, variance, exact=exact(snapshot, treatment, metric))
     sums = overlap(strata)
     h, v = float(sums.h), max(track.v, float(sums.v))
-    refused = _refusal(snapshot, units, treatment, h, v, float(sums.u))
+    refused = _refusal(design, metric, evidence, units, treatment, h, v, float(sums.u))
     if refused is not None:
-        return blank._replace(refused=refused, waiting=refused)
+        estimate = float(sums.u) / h if h > 0.0 and math.isfinite(float(sums.u)) else None
+        return blank._replace(refused=refused, waiting=refused, estimate=estimate, population=_population(snapshot, strata, metric))
     found = blank._replace(
         estimate=float(sums.u) / h, se=math.sqrt(v) / h, population=_population(snapshot, strata, metric), waiting=_waiting(design, blank)
     )
     if matters is None or variance is None or min(units) < FEWEST_SUCCESS:
         return found
     x = always_valid.clock(v, variance, matters, design.alpha, design.power)
-    bound = float(sums.u) / h - metric.sign * float(always_valid.boundary(x, design.alpha)) * math.sqrt(v) / h
-    return found._replace(bound=bound if math.isfinite(bound) else None)
+    reach = metric.sign * float(always_valid.boundary(x, design.alpha)) * math.sqrt(v) / h
+    if not math.isfinite(reach):
+        return found
+    decides = metric.role == "success" and design.sequence != "always-valid"
+    return found._replace(bound=track.limit if decides else float(sums.u) / h - reach, other=float(sums.u) / h + reach)
 
 
 def fixed(design: Design, snapshot: Snapshot, comparison: Comparison) -> Difference:
-    """The test at a horizon chosen beforehand: Welch's t in one phase, z over several; one-sided p, two-sided interval.
+    """The test at a horizon chosen beforehand: one-sided p, two-sided interval. Welch's t for means in one phase, else z.
 
     The p value is against the same difference as the sequential test's: 0, for a guardrail minus its margin. Raises
     Refused where it may not be computed.
     """
-    metric = comparison.metric
-    control, treatment = snapshot.summaries(CONTROL, metric.name), snapshot.summaries(comparison.treatment, metric.name)
-    usable = [i for i, weight in enumerate(comparison.strata.weight) if weight > 0.0]
+    metric, strata = comparison.metric, comparison.strata
+    usable = [i for i, weight in enumerate(strata.weight) if weight > 0.0]
     if not usable:
         raise Refused("no phase has 2 matured units in both arms")
     one_sided: Alternative = "greater" if metric.direction == "increase" else "less"
     margin = comparison.compared_with or 0.0
-    if len(usable) == 1:
-        pair = control[usable[0]], treatment[usable[0]]
+    if len(usable) == 1 and metric.covariate is None and metric.kind not in ("ratio", "quantile"):
+        pair = (snapshot.joints(CONTROL, metric.name)[usable[0]].y, snapshot.joints(comparison.treatment, metric.name)[usable[0]].y)
         both, one = welch(*pair, alternative="two-sided", alpha=design.alpha), welch(*pair, margin=margin, alternative=one_sided)
     else:
-        both = stratified(control, treatment, alternative="two-sided", alpha=design.alpha)
-        one = stratified(control, treatment, margin=margin, alternative=one_sided)
+        estimate, se = weighted(strata, strata.weight)
+        both = t_test(estimate, se, math.inf, alternative="two-sided", alpha=design.alpha)
+        one = t_test(estimate, se, math.inf, margin, one_sided)
     return msgspec.structs.replace(both, p_value=one.p_value)
 
 
 def relative(design: Design, snapshot: Snapshot, comparison: Comparison, df: float | None) -> Difference:
     """The lift with Fieller's two-sided interval, of the means weighted like the overlap estimate; Refused near a mean of 0."""
     weights = (comparison.strata.weight / comparison.strata.weight.sum()).tolist()
+    name = comparison.metric.name
+    joints = zip(snapshot.joints(CONTROL, name), snapshot.joints(comparison.treatment, name), strict=True)
+    pairs = [(w, *estimators.levels(comparison.metric, *pair)) for w, pair in zip(weights, joints, strict=True) if w > 0.0]
 
-    def mean(arm: str) -> tuple[float, float]:
-        used = [(w, s) for w, s in zip(weights, snapshot.summaries(arm, comparison.metric.name), strict=True) if w > 0.0]
+    def mean(used: list[tuple[float, Summary]]) -> tuple[float, float]:
         return sum(w * s.mean for w, s in used), sum(w * w * s.variance / s.n for w, s in used)
 
+    level, of_control = mean([(w, control) for w, control, _ in pairs])
+    _, of_treatment = mean([(w, treatment) for w, _, treatment in pairs])
+    treated = level + (comparison.estimate or 0.0)
     degrees = math.inf if df is None else df
-    return lift(*mean(CONTROL), *mean(comparison.treatment), degrees, alternative="two-sided", alpha=design.alpha)
+    return lift(level, of_control, treated, of_treatment, degrees, alternative="two-sided", alpha=design.alpha)
 
 
 def days_left(design: Design, snapshot: Snapshot, comparison: Comparison) -> float | None:
-    """Days until V reaches the planned sample of an always-valid test, at the rate of the last phase that has brought any.
+    """Days until V reaches the planned sample of the test, at the rate of the last phase that has brought any.
 
-    0.0 where it is reached; None where there is no rate yet.
+    0.0 where it is reached; None where there is no rate yet. Of a fixed-horizon test the days until its horizon.
     """
+    decides = comparison.metric.role == "success"
+    if decides and design.sequence == "fixed-horizon" and design.horizon_seconds is not None:
+        return max(0.0, snapshot.started + design.horizon_seconds - snapshot.at) / DAY
+    goal = design.planned_samples if decides and design.sequence == "group-sequential" else INFLATION
     if comparison.effect is None or comparison.variance is None or comparison.refused is not None:
         return None
     gained = comparison.strata.weight * comparison.strata.weight * comparison.strata.guarded
@@ -139,11 +155,17 @@ def days_left(design: Design, snapshot: Snapshot, comparison: Comparison) -> flo
     elapsed = until - phase.start - design.maturity_seconds
     done = float(always_valid.clock(float(gained.sum()), comparison.variance, comparison.effect, design.alpha, design.power))
     share = done * float(gained[last] / gained.sum())  # of the planned sample, what that phase has brought
-    days = max(0.0, INFLATION - done) * elapsed / share / DAY if elapsed > 0.0 and share > 0.0 else math.inf
+    days = max(0.0, goal - done) * elapsed / share / DAY if elapsed > 0.0 and share > 0.0 else math.inf
     return days if math.isfinite(days) else None
 
 
-def _refusal(snapshot: Snapshot, units: tuple[int, int], treatment: str, h: float, v: float, u: float) -> str | None:
+def _refusal(
+    design: Design, metric: Metric, evidence: Evidence, units: tuple[int, int], treatment: str, h: float, v: float, u: float
+) -> str | None:
+    if metric.cap_percentile is not None and metric.name not in evidence.caps:
+        return f"the cap at percentile {metric.cap_percentile:g} is frozen at a look with enough units"
+    if metric.kind == "quantile" and min(units) < 2 and evidence.looks == 0:
+        return "quantiles are taken at looks, and none has been made yet"
     for arm, matured in zip((CONTROL, treatment), units, strict=True):
         if matured < 2:
             return f"{arm} has {matured} matured unit{'' if matured == 1 else 's'}: a difference needs 2 in each arm"
@@ -163,13 +185,15 @@ def _waiting(design: Design, blank: Comparison) -> str | None:
             f"a look with {FEWEST_HARM} units per arm and a mean more than 3 standard errors from 0 is needed to convert the relative MDE"
         )
     if blank.track.better.log_evidence is None:
+        if blank.metric.role == "success" and design.sequence == "fixed-horizon":
+            return "the fixed-horizon test is made once, at the first look after the horizon"
         return "no look has been made with enough units yet"
     return None
 
 
 def _population(snapshot: Snapshot, strata: Strata, metric: Metric) -> tuple[float, float] | None:
     """Weights are all units of a phase, of every arm: what the change would have been for all who were there."""
-    sizes = np.array([[s.n for s in snapshot.summaries(arm, metric.name)] for arm in snapshot.arms], dtype=np.float64).sum(0)
+    sizes = np.array([[joint.n for joint in snapshot.joints(arm, metric.name)] for arm in snapshot.arms], dtype=np.float64).sum(0)
     try:
         estimate, se = weighted(strata, sizes)
     except Refused:

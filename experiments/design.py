@@ -1,4 +1,4 @@
-"""What an experiment declares before it starts: metrics with roles, the effect that matters, error rates, times."""
+"""What an experiment declares before it starts: its metrics, the effect that matters, the test, error rates, times."""
 
 from __future__ import annotations
 
@@ -8,51 +8,31 @@ from typing import Literal, TypeAlias
 import msgspec
 
 from core.errors import Invalid
-from core.ids import check_name
+from experiments.methods.group_sequential import Spending
+from experiments.methods.power import GROUP_SEQUENTIAL
+from experiments.metric import Metric
+from experiments.units import Window
 
-Role: TypeAlias = Literal["success", "guardrail", "info"]
-"""A success metric is to be improved, a guardrail not to be hurt, an info metric decides nothing."""
-
-Kind: TypeAlias = Literal["continuous", "binary", "count"]
-Direction: TypeAlias = Literal["increase", "decrease"]
+Test: TypeAlias = Literal["always-valid", "group-sequential", "fixed-horizon"]
 
 LEAST_ALPHA, MOST_ALPHA = 1e-6, 0.5
+MOST_SLICES, MOST_INTERIM_LOOKS = 5, 50
 FASTEST_LOOKS = 0.01
 """Seconds. Looks much closer than this could not be told apart in journal time."""
 
 
-class Metric(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
-    """One metric of an experiment; `direction` is which change is an improvement.
-
-    `margin` (guardrails only) is the loss that is still no harm, in the terms of the design's MDE; see `frozen.effect`
-    for the default. Raises Invalid naming the field.
-    """
-
-    name: str
-    role: Role = "success"
-    kind: Kind = "continuous"
-    direction: Direction = "increase"
-    margin: float | None = None
-
-    def __post_init__(self) -> None:
-        check_name(self.name, "metrics.name")
-        if self.margin is None:
-            return
-        if self.role != "guardrail":
-            raise Invalid(f"metrics.{self.name}.margin: only a guardrail has one, this is a {self.role} metric", field="margin")
-        _positive(self.margin, f"metrics.{self.name}.margin")
-
-    @property
-    def sign(self) -> float:
-        """+1 where more is better, −1 where less is: times the difference it is the improvement."""
-        return 1.0 if self.direction == "increase" else -1.0
-
-
 class Design(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """An experiment's decision rule. Times in seconds.
+    """An experiment's decision rule. Times in seconds. Raises Invalid naming the field.
 
     `mde`, the smallest difference that matters, is in the success metric's units; with `relative` it and the margins
-    are shares of the metric's mean, which is taken blinded at the first look and frozen. Raises Invalid naming the field.
+    are shares of the metric's mean, which is taken blinded at the first look and frozen.
+
+    `test` decides on success: always-valid, or where a `maximum` is declared group-sequential, or at the horizon alone. Harm and
+    guardrails are always-valid in each. `maximum` is in planned samples (1 is what a fixed-horizon test of the MDE needs);
+    `interim_looks` is in how many steps of it the α is spent, `phi` the exponent of the power spending.
+
+    `slices` are keys of a request's context, or names of its features, by whose values at a unit's entry the report is broken down.
+    `aa` expects all arms to serve the same version: whatever differs is an error in the set-up.
     """
 
     metrics: list[Metric]
@@ -64,6 +44,13 @@ class Design(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     lateness_seconds: float = 0.0
     look_every_seconds: float = 300.0
     horizon_seconds: float | None = None
+    test: Test | None = None
+    maximum: float | None = None
+    spending: Spending = "obrien-fleming"
+    phi: float | None = None
+    interim_looks: int = 14
+    slices: list[str] = []
+    aa: bool = False
 
     def __post_init__(self) -> None:
         names = [metric.name for metric in self.metrics]
@@ -71,10 +58,20 @@ class Design(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             raise Invalid(f"metrics: expected each name once, got {', '.join(names)}", field="metrics")
         if not self.success:
             raise Invalid("metrics: expected at least one with the role success", field="metrics")
+        if len({metric.weight is None for metric in self.success}) > 1:
+            raise Invalid("metrics.weight: expected for every success metric, or for none", field="weight")
         _positive(self.mde, "mde")
         _within(self.alpha, "alpha", LEAST_ALPHA, MOST_ALPHA)
         _within(self.power, "power", self.alpha, 1.0)
         _positive(self.window_seconds, "window_seconds")
+        self._check_times()
+        self._check_test()
+        if len(set(self.slices)) < len(self.slices) or len(self.slices) > MOST_SLICES:
+            raise Invalid(f"slices: expected each key once, at most {MOST_SLICES}, got {', '.join(self.slices)}", field="slices")
+        if any(not key or len(key) > 100 for key in self.slices):
+            raise Invalid("slices: expected keys of 1 to 100 characters", field="slices")
+
+    def _check_times(self) -> None:
         if not FASTEST_LOOKS <= self.look_every_seconds < math.inf:
             raise Invalid(
                 f"look_every_seconds: expected at least {FASTEST_LOOKS:g}, got {self.look_every_seconds}", field="look_every_seconds"
@@ -88,10 +85,38 @@ class Design(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
                 field="horizon_seconds",
             )
 
+    def _check_test(self) -> None:
+        if self.sequence != "group-sequential" and (self.maximum, self.phi) != (None, None):
+            raise Invalid(f"maximum: only a group-sequential test has maximum and phi, this is {self.test}", field="maximum")
+        if self.maximum is not None and not 0.1 <= self.maximum <= 100.0:
+            raise Invalid(f"maximum: expected 0.1 to 100 planned samples, got {self.maximum}", field="maximum")
+        if (self.spending == "power") != (self.phi is not None):
+            raise Invalid("phi: expected with the spending power, and only with it", field="phi")
+        if self.phi is not None and not 0.1 <= self.phi <= 10.0:
+            raise Invalid(f"phi: expected a number from 0.1 to 10, got {self.phi}", field="phi")
+        if not 1 <= self.interim_looks <= MOST_INTERIM_LOOKS:
+            raise Invalid(f"interim_looks: expected 1 to {MOST_INTERIM_LOOKS}, got {self.interim_looks}", field="interim_looks")
+        if self.sequence == "fixed-horizon" and self.horizon_seconds is None:
+            raise Invalid("horizon_seconds: a fixed-horizon test needs it", field="horizon_seconds")
+
+    @property
+    def sequence(self) -> Test:
+        """The test that decides on success."""
+        return self.test or ("always-valid" if self.maximum is None else "group-sequential")
+
+    @property
+    def planned_samples(self) -> float:
+        """The maximum of a group-sequential test in planned samples."""
+        return GROUP_SEQUENTIAL if self.maximum is None else self.maximum
+
+    def window(self, metric: Metric) -> Window:
+        """How long outcomes of the metric count."""
+        return metric.window(self.window_seconds, self.lateness_seconds)
+
     @property
     def maturity_seconds(self) -> float:
-        """From a unit's entry until it is analysed."""
-        return self.window_seconds + self.lateness_seconds
+        """From a unit's entry until it is analysed on every metric."""
+        return max(self.window(metric).matures(0.0) for metric in self.metrics)
 
     @property
     def success(self) -> list[Metric]:

@@ -6,25 +6,27 @@ import math
 from collections.abc import Mapping
 
 from core.errors import Refused
-from experiments.design import Design, Metric
+from experiments import estimators
+from experiments.design import Design
 from experiments.evidence import Frozen
 from experiments.methods.means import NEAR_ZERO
+from experiments.metric import Metric
 from experiments.snapshot import CONTROL, Snapshot
 
 FEWEST_HARM = 20
 """Matured units per arm before harm is decided; the blinded variance is frozen at the first look that has them."""
 
 
-def freeze(design: Design, snapshot: Snapshot, metric: str, look: int) -> Frozen | None:
+def freeze(design: Design, snapshot: Snapshot, metric: Metric, look: int) -> Frozen | None:
     """The metric's blinded mean and variance, once control and a treatment have 20 matured units and the values vary.
 
     A relative MDE also waits until the mean is more than 3 standard errors from 0: a share of less would be noise.
     """
-    units = {arm: sum(summary.n for summary in snapshot.summaries(arm, metric)) for arm in snapshot.arms}
+    units = {arm: snapshot.matured(arm, metric.name) for arm in snapshot.arms}
     if units[CONTROL] < FEWEST_HARM or max((units[arm] for arm in snapshot.treatments), default=0) < FEWEST_HARM:
         return None
-    pooled = snapshot.pooled(metric)
     try:
+        pooled = estimators.blinded(metric, snapshot.pooled(metric.name))
         variance = pooled.variance
     except Refused:
         return None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import msgspec
 
 from experiments.methods.srm import Balance
@@ -16,18 +18,34 @@ class Crossing(msgspec.Struct, frozen=True):
 
 
 class Side(msgspec.Struct, frozen=True):
-    """One direction of a comparison: the largest log evidence over its looks, None before the first that counts."""
+    """One direction of a comparison: the largest log evidence over its looks, None before the first that counts.
+
+    Of a test that gives p values (group-sequential, fixed-horizon) the evidence is 1/p.
+    """
 
     log_evidence: float | None = None
     crossed: Crossing | None = None
 
 
+class Interim(NamedTuple):
+    """A look of a group-sequential test: the share of the maximum that had been gathered, and the statistic."""
+
+    fraction: float
+    z: float
+
+
 class Track(msgspec.Struct, frozen=True):
-    """One treatment on one metric: V (which never falls), and the evidence that it is better and that it is worse."""
+    """One treatment on one metric: V (which never falls), and the evidence that it is better and that it is worse.
+
+    `interims` and `limit` are of a group-sequential or fixed-horizon test: its looks, and the bound on the side of the improvement, in
+    the metric's units, as it was at the last of them.
+    """
 
     v: float = 0.0
     better: Side = Side()
     worse: Side = Side()
+    interims: list[Interim] = []
+    limit: float | None = None
 
 
 class Frozen(msgspec.Struct, frozen=True):
@@ -48,8 +66,28 @@ class Ratio(msgspec.Struct, frozen=True):
     alarm: Crossing | None = None
 
 
+class Watch(msgspec.Struct, frozen=True):
+    """A two-sided test of something in which arms must not differ; `variance` is frozen when it begins."""
+
+    variance: float
+    v: float = 0.0
+    log_evidence: float = 0.0
+    alarm: Crossing | None = None
+
+
+class Cap(msgspec.Struct, frozen=True):
+    """A cap taken from the data of all arms, once, from `n` units."""
+
+    value: float
+    n: int
+    at: float
+
+
 class Evidence(msgspec.Struct, frozen=True):
-    """`looks` made so far, the last in `slot` of the grid at journal time `at`; `tracks` by treatment and metric."""
+    """`looks` made so far, the last in `slot` of the grid at journal time `at`; `tracks` by treatment and metric.
+
+    `watches` are by treatment and name of what is watched; `scanned` says how many values the last look read for a quantile.
+    """
 
     looks: int = 0
     slot: int = 0
@@ -57,6 +95,9 @@ class Evidence(msgspec.Struct, frozen=True):
     frozen: dict[str, Frozen] = {}
     tracks: dict[str, dict[str, Track]] = {}
     ratio: Ratio = Ratio()
+    watches: dict[str, dict[str, Watch]] = {}
+    caps: dict[str, Cap] = {}
+    scanned: dict[str, int] = {}
 
     def track(self, treatment: str, metric: str) -> Track:
         return self.tracks.get(treatment, {}).get(metric, Track())

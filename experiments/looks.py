@@ -5,18 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-import numpy as np
+from msgspec.structs import replace
 
-from experiments.design import Design, Metric
-from experiments.effect import FEWEST_HARM, effect, floor, freeze
+from experiments import watches
+from experiments.design import Design
+from experiments.effect import freeze
 from experiments.evidence import Crossing, Evidence, Frozen, Ratio, Side, Track
-from experiments.methods import always_valid, srm
-from experiments.methods.strata import Strata, compare, overlap
-from experiments.methods.summary import stack
-from experiments.snapshot import CONTROL, Snapshot
-
-FEWEST_SUCCESS = 500
-"""Matured units per arm before success is decided: with skewed values in small arms the normal approximation is not there yet."""
+from experiments.methods import srm
+from experiments.snapshot import Snapshot
+from experiments.tracking import track
 
 
 def slot(design: Design, started: float, at: float) -> int:
@@ -35,28 +32,24 @@ def look(design: Design, snapshot: Snapshot, evidence: Evidence) -> Evidence:
         return evidence
     number = evidence.looks + 1
     frozen = {**evidence.frozen, **_newly_frozen(design, snapshot, evidence.frozen, number)}
+    horizon = design.horizon_seconds is not None and snapshot.at >= snapshot.started + design.horizon_seconds
     tracks = {
-        treatment: {metric.name: _track(design, snapshot, evidence, frozen, treatment, metric) for metric in design.metrics}
+        treatment: {
+            metric.name: track(design, snapshot, evidence.track(treatment, metric.name), frozen, treatment, metric, horizon)
+            for metric in design.metrics
+        }
         for treatment in snapshot.treatments
     }
-    return Evidence(
+    return replace(
+        evidence,
         looks=number,
         slot=slot(design, snapshot.started, snapshot.at),
         at=snapshot.at,
         frozen=frozen,
         tracks=_latched(design, tracks, snapshot.at, number),
         ratio=_ratio(snapshot, evidence.ratio, number),
+        watches=watches.look(design, snapshot, evidence.watches, number),
     )
-
-
-def strata_of(snapshot: Snapshot, treatment: str, metric: str) -> Strata:
-    """The comparison of a treatment with control inside each phase."""
-    return compare(stack(snapshot.summaries(CONTROL, metric)), stack(snapshot.summaries(treatment, metric)))
-
-
-def units_of(snapshot: Snapshot, strata: Strata, arm: str, metric: str) -> int:
-    """The arm's matured units in the phases that the comparison uses."""
-    return sum(s.n for s, weight in zip(snapshot.summaries(arm, metric), strata.weight, strict=True) if weight > 0.0)
 
 
 def rejected(log_evidences: Mapping[tuple[str, str], float], alpha: float) -> set[tuple[str, str]]:
@@ -72,44 +65,23 @@ def rejected(log_evidences: Mapping[tuple[str, str], float], alpha: float) -> se
     return found
 
 
+def reached(log_evidences: Mapping[tuple[str, str], float], weights: Mapping[str, float], alpha: float) -> set[tuple[str, str]]:
+    """Weighted Bonferroni on sequential evidence: metric j on each of the arms needs M ≥ 1/(w_j α), with Σ w_j = 1 over metrics × arms."""
+    total = math.fsum(weights[metric] for _, metric in log_evidences)
+    return {key for key, value in log_evidences.items() if value >= -math.log(weights[key[1]] / total * alpha)}
+
+
 def _newly_frozen(design: Design, snapshot: Snapshot, known: Mapping[str, Frozen], number: int) -> dict[str, Frozen]:
-    found = {metric.name: freeze(design, snapshot, metric.name, number) for metric in design.metrics if metric.name not in known}
+    found = {metric.name: freeze(design, snapshot, metric, number) for metric in design.metrics if metric.name not in known}
     return {name: value for name, value in found.items() if value is not None}
-
-
-def _track(design: Design, snapshot: Snapshot, evidence: Evidence, frozen: Mapping[str, Frozen], treatment: str, metric: Metric) -> Track:
-    """The track after this look; unchanged where the metric cannot be tested yet, or its figures are out of range."""
-    track, matters = evidence.track(treatment, metric.name), effect(design, metric, frozen)
-    if matters is None:
-        return track
-    strata = strata_of(snapshot, treatment, metric.name)
-    sums = overlap(strata)
-    v = max(track.v, float(sums.v))
-    if not (0.0 < v < math.inf and np.isfinite(sums.u)):
-        return track
-    x = always_valid.clock(v, frozen[metric.name].variance, matters, design.alpha, design.power)
-    z = (metric.sign * float(sums.u) - floor(metric, matters) * float(sums.h)) / math.sqrt(v)
-    c = always_valid.tuning(design.alpha)
-    units = min(units_of(snapshot, strata, arm, metric.name) for arm in (CONTROL, treatment))
-    return Track(
-        v,
-        _raised(track.better, float(always_valid.log_evidence(z, x, c)), units >= FEWEST_SUCCESS),
-        _raised(track.worse, float(always_valid.log_evidence(-z, x, c)), units >= FEWEST_HARM),
-    )
-
-
-def _raised(side: Side, log_evidence: float, counts: bool) -> Side:
-    """Evidence before there are units enough is not kept: it would be latched once there are."""
-    if not counts or not math.isfinite(log_evidence):
-        return side
-    return Side(max(0.0 if side.log_evidence is None else side.log_evidence, log_evidence), side.crossed)
 
 
 def _latched(design: Design, tracks: dict[str, dict[str, Track]], at: float, number: int) -> dict[str, dict[str, Track]]:
     """The tracks with the crossings of this look: success metrics by Holm over metrics × arms, all else at 1/α."""
-    success = {metric.name for metric in design.success}
+    success = {metric.name: metric.weight for metric in design.success}
     family = {(arm, name): track.better.log_evidence or 0.0 for arm, by in tracks.items() for name, track in by.items() if name in success}
-    shown = rejected(family, design.alpha)
+    weights = {name: weight for name, weight in success.items() if weight is not None}
+    shown = reached(family, weights, design.alpha) if weights else rejected(family, design.alpha)
 
     def latch(side: Side, reached: bool) -> Side:
         if side.crossed is not None or not reached or side.log_evidence is None:
@@ -121,10 +93,10 @@ def _latched(design: Design, tracks: dict[str, dict[str, Track]], at: float, num
 
     return {
         arm: {
-            name: Track(
-                track.v,
-                latch(track.better, (arm, name) in shown if name in success else beyond(track.better)),
-                latch(track.worse, beyond(track.worse)),
+            name: replace(
+                track,
+                better=latch(track.better, (arm, name) in shown if name in success else beyond(track.better)),
+                worse=latch(track.worse, beyond(track.worse)),
             )
             for name, track in by.items()
         }

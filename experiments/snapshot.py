@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import msgspec
+from msgspec.structs import replace
 
-from experiments.methods.summary import EMPTY, Summary, merge_all
+from experiments.methods.joint import NOTHING, Joint, merge_all
 
 CONTROL = "control"
 """The arm that every other is compared with."""
+
+PRESENT = "?"
+"""Appended to the name of a metric that leaves units without outcomes out: 1 for each matured unit that has any, else 0."""
 
 
 class ArmCounts(msgspec.Struct, frozen=True):
     """One arm in one phase.
 
     `entered` counts the units whose entry was here, `matured` those that are analysed, `predictions` their requests;
-    `metrics` summarises the matured units' values by metric.
+    `metrics` summarises the matured units' values by metric, beside them their covariates or denominators.
     """
 
     entered: int = 0
     matured: int = 0
     predictions: int = 0
-    metrics: dict[str, Summary] = {}
+    metrics: dict[str, Joint] = {}
 
 
 class Phase(msgspec.Struct, frozen=True):
@@ -54,13 +58,19 @@ class Excluded(msgspec.Struct, frozen=True):
 
 
 class Snapshot(msgspec.Struct, frozen=True):
-    """The state of an experiment at `at`, started at `started` (seconds of journal time)."""
+    """The state of an experiment at `at`, started at `started` (seconds of journal time).
+
+    `no_propensity` counts predictions that are analysed though nobody logged how likely their arm was. `slices` has for each declared
+    key the phases of each of its parts, with summaries alone.
+    """
 
     started: float
     at: float
     phases: list[Phase]
     outcomes: Outcomes = Outcomes()
     excluded: Excluded = Excluded()
+    no_propensity: int = 0
+    slices: dict[str, dict[str, list[Phase]]] = {}
 
     @property
     def arms(self) -> list[str]:
@@ -76,10 +86,18 @@ class Snapshot(msgspec.Struct, frozen=True):
         """One per phase; zeros where the arm is not in it."""
         return [phase.arms.get(arm, ArmCounts()) for phase in self.phases]
 
-    def summaries(self, arm: str, metric: str) -> list[Summary]:
-        """One per phase; EMPTY where nothing matured."""
-        return [counts.metrics.get(metric, EMPTY) for counts in self.counts(arm)]
+    def joints(self, arm: str, metric: str) -> list[Joint]:
+        """One per phase; NOTHING where nothing matured."""
+        return [counts.metrics.get(metric, NOTHING) for counts in self.counts(arm)]
 
-    def pooled(self, metric: str) -> Summary:
+    def matured(self, arm: str, metric: str) -> int:
+        """The arm's units that are analysed on the metric, over all phases."""
+        return sum(joint.n for joint in self.joints(arm, metric))
+
+    def pooled(self, metric: str) -> Joint:
         """All arms and phases together: blinded, it says nothing about a difference."""
-        return merge_all(summary for arm in self.arms for summary in self.summaries(arm, metric))
+        return merge_all(joint for arm in self.arms for joint in self.joints(arm, metric))
+
+    def part(self, slice_: str, part: str) -> Snapshot:
+        """The same experiment, of the units of one part of a slice alone."""
+        return replace(self, phases=self.slices[slice_][part], slices={})

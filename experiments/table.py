@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import textwrap
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator
 
-WIDTH = 100
-
-Data = Mapping[str, Any]
+from experiments.text import Data, fitted, grid, number, p_text, span
 
 
 def table(report: Data) -> str:
     """A report (see `report.report`) as text that ends in a newline."""
     parts = [_head(report), _arms(report), *(_metric(name, metric, report) for name, metric in report["metrics"].items())]
     parts += [_phases(report), _checks(report), _counts(report), _notes(report)]
-    return "\n\n".join("\n".join(row for line in part for row in _fitted(line)) for part in parts) + "\n"
+    return "\n\n".join("\n".join(row for line in part for row in fitted(line)) for part in parts) + "\n"
 
 
 def _head(report: Data) -> list[str]:
@@ -31,18 +27,16 @@ def _head(report: Data) -> list[str]:
 
 def _arms(report: Data) -> list[str]:
     rows = [[arm, c["units"], c["matured"], c["predictions"]] for arm, c in report["arms"].items()]
-    return _grid(["arm", "units", "matured", "predictions"], rows)
+    return grid(["arm", "units", "matured", "predictions"], rows)
 
 
 def _metric(name: str, metric: Data, report: Data) -> list[str]:
-    matters = [f"{word} {_number(metric[word])}" for word in ("mde", "margin") if metric[word] is not None]
+    matters = [f"{word} {number(metric[word])}" for word in ("mde", "margin") if metric[word] is not None]
     about = ", ".join([metric["role"], metric["kind"], f"to {metric['direction']}", f"window {metric['window_seconds']:g} s", *matters])
     level = f"{1.0 - report['design']['alpha']:.4g}"
     lines = [f"{name} ({about})"]
-    rows = [
-        [arm, a["units"], _number(a["mean"]), _range(a["lower"], a["upper"]), a.get("refused", "")] for arm, a in metric["arms"].items()
-    ]
-    lines += ["  " + line for line in _grid(["arm", "units", "mean", f"{level} interval", ""], rows)]
+    rows = [[arm, a["units"], number(a["mean"]), span(a["lower"], a["upper"]), a.get("refused", "")] for arm, a in metric["arms"].items()]
+    lines += ["  " + line for line in grid(["arm", "units", "mean", f"{level} interval", ""], rows)]
     for arm, difference in metric["differences"].items():
         lines += ["  " + line for line in _difference(arm, difference, "holds" if metric["role"] == "guardrail" else "better")]
     return lines
@@ -54,16 +48,16 @@ def _difference(arm: str, d: Data, success: str) -> Iterator[str]:
         return
     side = "lower" if d["alternative"] == "greater" else "upper"
     lift = "-" if d["relative"] is None else f"{d['relative']:+.2%}"
-    yield f"{arm} - control: {_number(d['estimate'], sign=True)} (se {_number(d['se'])}), relative {lift}"
+    yield f"{arm} - control: {number(d['estimate'], sign=True)} (se {number(d['se'])}), relative {lift}"
     yield (
-        f"  always-valid: {side} bound {_number(d[side], sign=True)}, p {_p(d['p_value'])}{_since(d['shown'], success)};"
-        f" harm p {_p(d['harm']['p_value'])}{_since(d['harm']['shown'], 'worse')}"
+        f"  always-valid: {side} bound {number(d[side], sign=True)}, p {p_text(d['p_value'])}{_since(d['shown'], success)};"
+        f" harm p {p_text(d['harm']['p_value'])}{_since(d['harm']['shown'], 'worse')}"
     )
     if "waiting" in d:
         yield f"  waiting: {d['waiting']}"
     fixed = d["fixed"]
     if "refused" not in fixed:
-        yield f"  fixed horizon ({fixed['method']}): {_range(fixed['lower'], fixed['upper'])}, p {_p(fixed['p_value'])}"
+        yield f"  fixed horizon ({fixed['method']}): {span(fixed['lower'], fixed['upper'])}, p {p_text(fixed['p_value'])}"
     if len(d["by_phase"]) > 1:
         yield from _over_phases(d)
 
@@ -71,10 +65,10 @@ def _difference(arm: str, d: Data, success: str) -> Iterator[str]:
 def _over_phases(d: Data) -> Iterator[str]:
     population, spread = d["population"], d["heterogeneity"]
     if population is not None:
-        differ = "" if "refused" in spread else f"; phases differ: p {_p(spread['p_value'])}"
-        yield f"  over all units: {_number(population['estimate'], sign=True)} (se {_number(population['se'])}){differ}"
+        differ = "" if "refused" in spread else f"; phases differ: p {p_text(spread['p_value'])}"
+        yield f"  over all units: {number(population['estimate'], sign=True)} (se {number(population['se'])}){differ}"
     for row in d["by_phase"]:
-        figures = row.get("refused") or f"{_number(row['estimate'], sign=True)} (se {_number(row['se'])}), share {row['share']:.1%}"
+        figures = row.get("refused") or f"{number(row['estimate'], sign=True)} (se {number(row['se'])}), share {row['share']:.1%}"
         yield f"  phase {row['phase']}: {figures}"
 
 
@@ -83,13 +77,13 @@ def _phases(report: Data) -> list[str]:
     for phase in report["phases"]:
         weights = ", ".join(f"{arm} {weight:.1%}" for arm, weight in phase["weights"].items())
         rows.append([phase["phase"], phase["from"], phase["to"] or "now", weights])
-    return _grid(["phase", "from", "to", "weights"], rows)
+    return grid(["phase", "from", "to", "weights"], rows)
 
 
 def _checks(report: Data) -> list[str]:
     lines = ["checks"]
     for check in report["checks"]:
-        p = "" if check["p_value"] is None else f" (p {_p(check['p_value'])})"
+        p = "" if check["p_value"] is None else f" (p {p_text(check['p_value'])})"
         lines.append(f"  {check['status']:8}{check['name']}{p}: {check['detail']}")
     return lines
 
@@ -102,31 +96,5 @@ def _notes(report: Data) -> list[str]:
     return list(report["notes"])
 
 
-def _grid(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[str]:
-    """Columns as wide as their widest cell; numbers to the right, words to the left."""
-    cells = [list(head), *([str(cell) for cell in row] for row in rows)]
-    widths = [max(len(row[i]) for row in cells) for i in range(len(head))]
-    right = [all(isinstance(row[i], int) for row in rows) for i in range(len(head))]
-    return ["  ".join(c.rjust(w) if r else c.ljust(w) for c, w, r in zip(row, widths, right, strict=True)) for row in cells]
-
-
-def _fitted(line: str) -> list[str]:
-    """The line, continued on further ones with a deeper indent where it is too long: nothing is cut off."""
-    indent = " " * (len(line) - len(line.lstrip()) + 4)
-    return textwrap.wrap(line.rstrip(), WIDTH, subsequent_indent=indent, break_on_hyphens=False) or [""]
-
-
 def _since(shown: Data | None, what: str) -> str:
     return "" if shown is None else f" ({what} since look {shown['look']})"
-
-
-def _number(value: float | None, sign: bool = False) -> str:
-    return "-" if value is None else f"{value:+.5g}" if sign else f"{value:.5g}"
-
-
-def _range(lower: float | None, upper: float | None) -> str:
-    return "-" if lower is None or upper is None else f"[{_number(lower)}, {_number(upper)}]"
-
-
-def _p(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3g}"

@@ -15,6 +15,7 @@ from experiments.checks import TOO_GOOD, Check, too_good
 from experiments.comparison import DAY, Comparison, days_left
 from experiments.design import Design
 from experiments.snapshot import Snapshot
+from experiments.tracking import FEWEST_SUCCESS
 
 Word: TypeAlias = Literal["rollback", "invalid", "not_enough_data", "promote", "keep", "continue"]
 
@@ -39,14 +40,22 @@ def overall(verdicts: dict[str, Verdict]) -> Verdict:
 
 def decide(design: Design, snapshot: Snapshot, comparisons: list[Comparison], checks: list[Check]) -> Verdict:
     """The verdict on one treatment, from its comparisons (one per metric) and the experiment's checks."""
-    rules = (_rollback(comparisons), _invalid(checks), _not_enough_data(comparisons), _promote(comparisons))
-    for verdict in rules:
+    for verdict in _rules(design, comparisons, checks):
         if verdict is not None:
             return verdict
     missing = _missing(comparisons)
     if design.horizon_seconds is not None and snapshot.at >= snapshot.started + design.horizon_seconds:
         return Verdict("keep", f"the horizon of {_duration(design.horizon_seconds)} is reached and {missing}.")
+    if _exhausted(design, comparisons):
+        return Verdict("keep", f"the maximum of {design.planned_samples:g} planned samples is reached and {missing}.")
     return Verdict("continue", f"{missing}; {_time_left(design, snapshot, comparisons)}.")
+
+
+def _rules(design: Design, comparisons: list[Comparison], checks: list[Check]) -> tuple[Verdict | None, ...]:
+    """In an A/A test nothing can be promoted or rolled back: what differs is a failed check."""
+    if design.aa:
+        return _invalid(checks), _not_enough_data(design, comparisons)
+    return _rollback(comparisons), _invalid(checks), _not_enough_data(design, comparisons), _promote(comparisons)
 
 
 def _rollback(comparisons: list[Comparison]) -> Verdict | None:
@@ -68,9 +77,11 @@ def _invalid(checks: list[Check]) -> Verdict | None:
     return Verdict("invalid", f"the check {failed[0].name} failed: {failed[0].detail}.") if failed else None
 
 
-def _not_enough_data(comparisons: list[Comparison]) -> Verdict | None:
+def _not_enough_data(design: Design, comparisons: list[Comparison]) -> Verdict | None:
+    """A test that is made at few looks has no evidence between them though there are units enough."""
     success = [c for c in comparisons if c.metric.role == "success"]
-    if any(c.track.better.log_evidence is not None for c in success):
+    later = design.sequence != "always-valid"
+    if any(c.track.better.log_evidence is not None or (later and c.refused is None and min(c.units) >= FEWEST_SUCCESS) for c in success):
         return None
     return Verdict("not_enough_data", f"{success[0].metric.name}: {success[0].refused or success[0].waiting}.")
 
@@ -82,6 +93,13 @@ def _promote(comparisons: list[Comparison]) -> Verdict | None:
         return None
     holding = {0: "", 1: " and its guardrail holds"}.get(len(guardrails), f" and its {len(guardrails)} guardrails hold")
     return Verdict("promote", f"{'; '.join(map(_shown, won))}{holding}.")
+
+
+def _exhausted(design: Design, comparisons: list[Comparison]) -> bool:
+    """Whether a group-sequential test has spent all of its α on every success metric."""
+    success = [c for c in comparisons if c.metric.role == "success"]
+    done = all(c.track.interims and c.track.interims[-1].fraction >= 1.0 for c in success)
+    return design.sequence == "group-sequential" and done
 
 
 def _missing(comparisons: list[Comparison]) -> str:

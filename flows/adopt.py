@@ -14,9 +14,9 @@ import sqlalchemy as sa
 from core.clock import Clock
 from core.errors import TiltyardError
 from core.ids import VersionId, parse_version
+from experiments.metric import LABEL
 from flows import known
 from flows.known import Known
-from flows.outcome import LABEL
 from flows.serving import Routes, make_route
 from flows.trials import decode_design
 from models import package

@@ -11,25 +11,30 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import sqlalchemy as sa
+from msgspec.structs import replace
 
-from core.errors import Invalid, NotFound
+from core.errors import NotFound
 from core.events import ENROLLED, FORCED, PINNED, Observed, Predicted, Unlogged
-from core.ids import Address, format_prediction_id, parse_prediction_id
+from core.ids import Address, format_prediction_id
+from core.values import Label, Output
+from experiments import losses
 from experiments.methods.summary import LARGEST
-from flows import trials as begun_trials
+from flows import entering
+from flows.entering import About, Entering
+from flows.histories import Histories
+from flows.homes import Home, Identity, home_of, unit_of
 from flows.known import Known
-from flows.outcome import LABEL
-from flows.trials import Trial
+from flows.trials import Trial, Use
 from routing.plan import CONTROL, Plan
 from routing.splitter import mirrors
 from store import facts
-from store.facts import UnitRow, WaitingRow
+from store.facts import UnitRow, ValueRow, WaitingRow
 
 COUNTED, OUTSIDE_WINDOW, UNANALYSED, QUARANTINED, DUPLICATES = "counted", "outside_window", "unanalysed", "quarantined", "duplicates"
 OUTCOME_FIGURES = (COUNTED, OUTSIDE_WINDOW, UNANALYSED, QUARANTINED, DUPLICATES)
 """Each stored outcome is in one of them."""
 
-FORCED_ROWS, UNLOGGED_ROWS = "forced", "unlogged"
+FORCED_ROWS, UNLOGGED_ROWS, NO_PROPENSITY_ROWS = "forced", "unlogged", "no_propensity"
 
 NO_EXPERIMENT = ""
 """The tally of what belongs to no experiment."""
@@ -43,20 +48,32 @@ Foldable = Predicted | Observed | Unlogged
 class Fold:
     """The facts of one transaction: `prepare` with all events, `apply` each in order, `flush`."""
 
-    def __init__(self, connection: sa.Connection, known: Known, trials: dict[str, Trial], quarantine_seconds: float) -> None:
+    def __init__(
+        self,
+        connection: sa.Connection,
+        known: Known,
+        enters: Entering,
+        trials: dict[str, Trial],
+        histories: Histories,
+        quarantine_seconds: float,
+    ) -> None:
         self._connection = connection
         self._quarantine_seconds = quarantine_seconds
         self._known = known
+        self._enters = enters
         self._trials = trials
+        self._histories = histories
         self._units: dict[tuple[str, str], UnitRow | None] = {}
-        self._ids: set[tuple[str, str, str]] = set()
+        self._ids: set[Identity] = set()
         self._clear()
 
     def _clear(self) -> None:
         self._changed: set[tuple[str, str]] = set()
         self._entered: defaultdict[str, dict[str, tuple[UnitRow, float]]] = defaultdict(dict)
-        self._new_ids: set[tuple[str, str, str]] = set()
+        self._to_score: list[tuple[tuple[str, str], Predicted, Plan]] = []
+        self._new_ids: set[Identity] = set()
         self._totals: defaultdict[str, dict[tuple[str, str], tuple[float, int]]] = defaultdict(dict)
+        self._values: list[ValueRow] = []
         self._arms: defaultdict[tuple[str, int, str], dict[str, int]] = defaultdict(_no_counts)
         self._tallies: defaultdict[tuple[str, str], int] = defaultdict(int)
         self._mirrored: defaultdict[tuple[str, str, str], int] = defaultdict(int)
@@ -71,7 +88,8 @@ class Fold:
                 self._known.remember(address, event)
                 plan = self._plan(event)
                 if plan is not None and plan.experiment is not None:
-                    names[plan.experiment].add(_unit_of(address, event))
+                    names[plan.experiment].add(unit_of(address, event))
+                    self._histories.want(event.endpoint, event.unit)
             elif isinstance(event, Observed):
                 home = self._home(event)
                 if home.unit is not None:
@@ -79,10 +97,12 @@ class Fold:
                         names[trial.name].add(home.unit)
                 if home.identity is not None:
                     identities.add(home.identity)
+                self._histories.want(home.endpoint, home.client)
         for experiment, wanted in names.items():
             found = facts.units_of(self._connection, experiment, wanted)
             self._units.update({(experiment, name): found.get(name) for name in wanted})
         self._ids = facts.known_ids(self._connection, identities)
+        self._histories.read(self._connection)
 
     def apply(self, address: Address, event: Foldable, now: float) -> None:
         """Fold one event; `now` is the journal time."""
@@ -109,14 +129,18 @@ class Fold:
                 if row.at <= at - self._quarantine_seconds:
                     self._tally(experiment, QUARANTINED)
                 else:
-                    self._place(self._trials[experiment], entry, row.metric, row.value, row.timestamp, row.at)
+                    address = Address(row.segment, row.offset, 0)
+                    self._place(self._trials[experiment], entry, address, row.metric, row.value, None, row.timestamp, row.at)
+        self._score()
         facts.save_units(self._connection, [unit for key in self._changed if (unit := self._units[key]) is not None])
         for experiment, totals in self._totals.items():
             facts.add_totals(self._connection, experiment, totals)
+        facts.save_values(self._connection, self._values)
         facts.add_arm_counts(self._connection, [_arm_row(key, counts) for key, counts in self._arms.items()])
         facts.add_tallies(self._connection, self._tallies)
         facts.add_mirrored(self._connection, self._mirrored)
         facts.save_ids(self._connection, self._new_ids)
+        self._histories.write(self._connection)
         self._clear()
 
     def settled(self, unit: UnitRow) -> None:
@@ -131,6 +155,9 @@ class Fold:
         except NotFound:
             return None
 
+    def _home(self, event: Observed) -> Home:
+        return home_of(self._known, self._trials, self._plan, event)
+
     def _predicted(self, address: Address, event: Predicted, now: float) -> None:
         plan = self._plan(event)
         if plan is None:
@@ -142,25 +169,62 @@ class Fold:
         if event.flags & FORCED:
             self._tally(plan.experiment, FORCED_ROWS)
             return
-        key = (plan.experiment, _unit_of(address, event))
+        key = (plan.experiment, unit_of(address, event))
         unit = self._units.get(key)
         if event.flags & ENROLLED:
-            self._analyse(key, unit, event, plan, now)
+            self._analyse(key, unit, address, event, plan, now)
         elif unit is None and event.unit is not None:
             self._save(UnitRow(*key, CONTROL, plan.phase, now, event.propensity, "outside"))
 
-    def _analyse(self, key: tuple[str, str], unit: UnitRow | None, event: Predicted, plan: Plan, now: float) -> None:
+    def _analyse(self, key: tuple[str, str], unit: UnitRow | None, address: Address, event: Predicted, plan: Plan, now: float) -> None:
         counts = self._arms[key[0], plan.phase, event.arm]
         counts["predictions"] += 1
+        if not 0.0 < event.propensity <= 1.0:
+            self._tally(key[0], NO_PROPENSITY_ROWS)
         if unit is None or unit.state == "outside":
             counts["units"] += 1
-            # At journal time, which never steps back: by it the unit matures and its outcomes arrive.
-            entered = UnitRow(*key, event.arm, plan.phase, now, event.propensity, facts.OPEN)
-            self._save(entered)
-            self._entered[key[0]][key[1]] = (entered, now)
+            unit = self._enter(key, event, plan, now)
         elif unit.state == facts.OPEN and unit.phase == plan.phase and unit.arm != event.arm and not self._due(unit, now):
             self._arms[key[0], unit.phase, unit.arm]["two_arms"] += 1
             self._save(unit._replace(state="two_arms"))
+            return
+        trial = self._trials.get(key[0])
+        if trial is not None and unit.state == facts.OPEN:
+            self._requested(trial, unit, address, event, now)
+
+    def _enter(self, key: tuple[str, str], event: Predicted, plan: Plan, now: float) -> UnitRow:
+        """At journal time, which never steps back: by it the unit matures and its outcomes arrive."""
+        trial, about = self._trials.get(key[0]), About()
+        if trial is not None:
+            about = About(self._covariates(trial, event, 0.0), self._enters.parts(self._connection, trial, event, plan))
+            if any(metric.covariate == "champion_score" for metric in trial.design.metrics):
+                self._to_score.append((key, event, plan))
+        unit = UnitRow(*key, event.arm, plan.phase, now, event.propensity, facts.OPEN, entering.encode(about))
+        self._save(unit)
+        self._entered[key[0]][key[1]] = (unit, now)
+        return unit
+
+    def _covariates(self, trial: Trial, event: Predicted, champion: float) -> dict[str, float]:
+        history = {} if event.unit is None else self._histories.of(event.endpoint, event.unit)
+        return entering.covariates(trial.design.metrics, history, champion)
+
+    def _score(self) -> None:
+        """Ask the champion once for all units that have entered."""
+        scores = self._enters.scores(self._connection, [(event, plan) for _, event, plan in self._to_score])
+        for (key, _, _), score in zip(self._to_score, scores, strict=True):
+            unit = self._units[key]
+            if unit is None:
+                continue
+            about = entering.decode(unit.about)
+            metrics = [metric for metric in self._trials[key[0]].design.metrics if metric.covariate == "champion_score"]
+            scored = replace(about, x={**about.x, **{metric.name: score for metric in metrics}})
+            self._save(unit._replace(about=entering.encode(scored)))
+
+    def _requested(self, trial: Trial, unit: UnitRow, address: Address, event: Predicted, now: float) -> None:
+        """What metrics make of the request itself: one more in a denominator, or a latency."""
+        for use in trial.layout.of_requests:
+            if use.window.counts(unit.entry, now, now):
+                self._add(trial, unit, use, address, event.latency if use.metric.source == "latency" else 1.0)
 
     def _due(self, unit: UnitRow, now: float) -> bool:
         """Whether the unit has matured by journal time, though it may be settled only at the end of the batch."""
@@ -179,67 +243,66 @@ class Fold:
                 return
             self._ids.add(home.identity)
             self._new_ids.add(home.identity)
+        self._histories.add(home, event)
         if home.lost:
             self._tally(home.experiment, QUARANTINED)
-        elif not home.trials or home.unit is None or isinstance(event.value, str):
+        elif not home.trials or home.unit is None:
             self._tally(home.experiment, UNANALYSED)
         else:
             # Without a time of its own an outcome is of the time of its arrival, so of journal time like it.
             timestamp = now if event.timestamp == event.at else event.timestamp
-            self._observed_unit(address, event, home.trials, home.unit, float(event.value), timestamp, now)
+            self._observed_unit(address, event, home, home.unit, timestamp, now)
 
-    def _observed_unit(
-        self, address: Address, event: Observed, trials: list[Trial], name: str, value: float, timestamp: float, now: float
-    ) -> None:
+    def _observed_unit(self, address: Address, event: Observed, home: Home, name: str, timestamp: float, now: float) -> None:
         """An outcome counts in each experiment in whose window of the unit it falls; else the newest one says what became of it."""
-        newest, *earlier = trials
+        newest, *earlier = home.trials
         counted = False
         for trial in earlier:
             unit = self._units.get((trial.name, name))
-            if unit is None or unit.state in _LEFT_OUT or event.metric not in trial.metrics:
+            if unit is None or unit.state in _LEFT_OUT:
                 continue
-            if trial.window.counts(unit.entry, timestamp, now):
-                self._place(trial, unit, event.metric, value, timestamp, now)
+            if trial.counts(event.metric, unit.entry, timestamp, now):
+                self._place(trial, unit, address, event.metric, event.value, home.answer, timestamp, now)
                 counted = True
         unit = self._units.get((newest.name, name))
         if unit is None and counted:
             return
-        if event.metric not in newest.metrics:
+        if event.metric not in newest.layout.uses:
             self._tally(newest.name, UNANALYSED)
-        elif unit is None and event.prediction is None:
-            self._waiting.append(WaitingRow(address.segment, address.offset, newest.name, name, event.metric, value, timestamp, now))
+        elif unit is None and event.prediction is None and not isinstance(event.value, str):
+            waiting = WaitingRow(address.segment, address.offset, newest.name, name, event.metric, float(event.value), timestamp, now)
+            self._waiting.append(waiting)
         else:
-            self._place(newest, unit, event.metric, value, timestamp, now)
+            self._place(newest, unit, address, event.metric, event.value, home.answer, timestamp, now)
 
-    def _place(self, trial: Trial, unit: UnitRow | None, metric: str, value: float, timestamp: float, arrived: float) -> None:
+    def _place(
+        self,
+        trial: Trial,
+        unit: UnitRow | None,
+        address: Address,
+        metric: str,
+        value: Label,
+        answer: Output | None,
+        timestamp: float,
+        arrived: float,
+    ) -> None:
         if unit is None or unit.state in _LEFT_OUT:
             self._tally(trial.name, UNANALYSED)
-        elif not trial.window.counts(unit.entry, timestamp, arrived):
-            self._tally(trial.name, OUTSIDE_WINDOW)
-        else:
-            totals = self._totals[trial.name]
-            total, number = totals.get((unit.unit, metric), (0.0, 0))
-            # Finite, so that no later sum is infinity minus infinity; what is so large is refused when it is analysed.
-            totals[unit.unit, metric] = (min(max(total + value, -LARGEST), LARGEST), number + 1)
-            self._tally(trial.name, COUNTED)
+            return
+        uses = trial.layout.uses.get(metric, ())
+        inside = [use for use in uses if use.window.counts(unit.entry, timestamp, arrived)]
+        numbers = [(use, number) for use in inside if (number := losses.measured(use.metric.loss, value, answer)) is not None]
+        for use, number in numbers:
+            self._add(trial, unit, use, address, number)
+        self._tally(trial.name, COUNTED if numbers else UNANALYSED if inside else OUTSIDE_WINDOW)
 
-    def _home(self, event: Observed) -> _Home:
-        if event.prediction is None:
-            trials = begun_trials.at_time(self._trials, event.endpoint or "", event.at)
-            identity = None if event.id is None else (event.endpoint or "", event.metric, event.id)
-            return _Home(trials[0].name if trials else None, trials, event.unit, identity)
-        try:
-            address, row = parse_prediction_id(event.prediction)
-        except Invalid:
-            return _Home(None, lost=True)
-        found = self._known.prediction(address)
-        if found is None or (row or 0) >= len(found.rows):
-            return _Home(None, lost=True)
-        plan = self._plan(found)
-        experiment = None if plan is None else plan.experiment
-        trials = [self._trials[experiment]] if experiment in self._trials else []
-        analysed = found.flags & ENROLLED and not found.flags & FORCED
-        return _Home(experiment, trials, _unit_of(address, found) if analysed else None, _identity(event, found, address, row))
+    def _add(self, trial: Trial, unit: UnitRow, use: Use, address: Address, number: float) -> None:
+        totals = self._totals[trial.name]
+        total, events = totals.get((unit.unit, use.key), (0.0, 0))
+        # Finite, so that no later sum is infinity minus infinity; what is so large is refused when it is analysed.
+        totals[unit.unit, use.key] = (min(max(total + number, -LARGEST), LARGEST), events + 1)
+        if use.metric.kind == "quantile":
+            self._values.append(ValueRow(trial.name, use.metric.name, unit.unit, address.segment, address.offset, number))
 
     def _save(self, unit: UnitRow) -> None:
         key = (unit.experiment, unit.unit)
@@ -248,41 +311,6 @@ class Fold:
 
     def _tally(self, experiment: str | None, name: str, number: int = 1) -> None:
         self._tallies[experiment or NO_EXPERIMENT, name] += number
-
-
-class _Home:
-    """Where an outcome belongs: the experiment that accounts for it, all that it may count in, its unit if analysed, its identity."""
-
-    __slots__ = ("experiment", "identity", "lost", "trials", "unit")
-
-    def __init__(
-        self,
-        experiment: str | None,
-        trials: Sequence[Trial] = (),
-        unit: str | None = None,
-        identity: tuple[str, str, str] | None = None,
-        *,
-        lost: bool = False,
-    ) -> None:
-        self.experiment = experiment
-        self.trials = list(trials)
-        self.unit = unit
-        self.identity = identity
-        self.lost = lost
-
-
-def _identity(event: Observed, prediction: Predicted, address: Address, row: int | None) -> tuple[str, str, str] | None:
-    if event.id is not None:
-        return prediction.endpoint, event.metric, event.id
-    if event.metric == LABEL:
-        # The NUL keeps it apart from a client's `id`: those are printable.
-        return prediction.endpoint, LABEL, f"\0{format_prediction_id(address)}.{row or 0}"
-    return None
-
-
-def _unit_of(address: Address, event: Predicted) -> str:
-    # The NUL keeps a request that is its own unit apart from a client's unit: those are printable.
-    return event.unit if event.unit is not None else f"\0{format_prediction_id(address)}"
 
 
 def _no_counts() -> dict[str, int]:

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import sqlalchemy as sa
+from msgspec.structs import replace
 
 from experiments import looks
-from flows import known
+from experiments.comparison import compare
+from experiments.evidence import Cap, Evidence
+from experiments.snapshot import Snapshot
+from flows import known, maturing
 from flows.report import evidence_of, snapshot
 from flows.trials import Trial
 from store import experiments, facts
@@ -23,16 +28,51 @@ def look(connection: sa.Connection, trial: Trial, now: float) -> Trial:
     """
     row = experiments.get(connection, trial.name)
     at = trial.next_look + _PAST
-    evidence = looks.look(trial.design, snapshot(connection, trial, at), evidence_of(row.evidence))
+    evidence = _capped(connection, trial, evidence_of(row.evidence), at)
+    trial = trial._replace(caps=evidence.caps)
+    evidence = replace(evidence, scanned={**evidence.scanned, **maturing.take_quantiles(connection, trial, at)})
+    seen = snapshot(connection, trial, at)
+    after = looks.look(trial.design, seen, evidence)
+    facts.add_points(connection, _points(trial, seen, after))
     following = _next(connection, trial, now)
-    experiments.update(connection, trial.name, evidence=known.encode(evidence), next_look=following)
+    experiments.update(connection, trial.name, evidence=known.encode(after), next_look=following)
     over = trial.stopped is not None and trial.stopped < following
     return trial._replace(next_look=math.inf if over else following)
 
 
+def _capped(connection: sa.Connection, trial: Trial, evidence: Evidence, at: float) -> Evidence:
+    """The evidence with the caps that can be frozen at this look."""
+    for metric in trial.design.metrics:
+        if metric.cap_percentile is None or metric.name in evidence.caps:
+            continue
+        frozen = maturing.freeze_cap(connection, trial, metric, at)
+        if frozen is not None:
+            evidence = replace(evidence, caps={**evidence.caps, metric.name: Cap(*frozen, at)})
+            maturing.summarise_all(connection, trial._replace(caps=evidence.caps), metric, at)
+    return evidence
+
+
+def _points(trial: Trial, seen: Snapshot, evidence: Evidence) -> list[dict[str, Any]]:
+    """Estimates with both of their always-valid bounds, for those who want to see how they came about."""
+    found = []
+    for treatment in seen.treatments:
+        for metric in trial.design.metrics:
+            c = compare(trial.design, seen, evidence, treatment, metric)
+            if c.estimate is None:
+                continue
+            reach = None if c.other is None else abs(c.other - c.estimate)
+            bounds = {"lower": None, "upper": None} if reach is None else {"lower": c.estimate - reach, "upper": c.estimate + reach}
+            key = {"experiment": trial.name, "look": evidence.looks, "treatment": treatment, "metric": metric.name}
+            found.append({**key, "at": seen.at, "estimate": c.estimate, **bounds})
+    return found
+
+
 def _next(connection: sa.Connection, trial: Trial, now: float) -> float:
+    """The next grid point at which something may have changed: a unit has matured, or the horizon has come."""
     every = trial.design.look_every_seconds
     entered = facts.first_open(connection, trial.name)
-    changes = now if entered is None else min(now, trial.window.matures(entered))
+    changes = now if entered is None else min(now, trial.layout.windows[0].matures(entered))
+    if trial.design.horizon_seconds is not None and trial.next_look < trial.started + trial.design.horizon_seconds:
+        changes = min(changes, trial.started + trial.design.horizon_seconds)
     done = round((trial.next_look - trial.started) / every)
     return trial.started + max(done + 1, math.ceil((changes - trial.started) / every)) * every

@@ -14,9 +14,7 @@ from core.errors import Invalid, TooLarge
 from core.events import Observed
 from core.ids import Address, check_key, check_name, parse_prediction_id
 from core.values import Label
-
-LABEL = "label"
-"""The metric that is the true value of a prediction row."""
+from experiments.metric import LABEL
 
 AHEAD_SECONDS = 300.0
 """How far a timestamp may lie ahead of this clock."""

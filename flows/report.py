@@ -12,13 +12,14 @@ from core.clock import to_rfc3339
 from core.errors import Conflict
 from experiments import report as reports
 from experiments.evidence import NO_EVIDENCE, Evidence
-from experiments.methods.summary import Summary
+from experiments.methods.joint import Joint
 from experiments.snapshot import ArmCounts, Excluded, Outcomes, Phase, Snapshot
-from flows import fold, known
+from flows import fold, known, maturing
 from flows.follow import RECORD
 from flows.trials import Trial, trial_of
 from store import experiments, facts, positions
 from store.engine import Store
+from store.facts import SummaryKey
 from store.plans import PlanRow
 
 _EVIDENCE = msgspec.json.Decoder(Evidence)
@@ -52,11 +53,12 @@ def snapshot(connection: sa.Connection, trial: Trial, at: float) -> Snapshot:
     """The facts of an experiment at journal time `at`."""
     counts = facts.arm_counts_of(connection, trial.name)
     tallies = facts.tallies_of(connection, trial.name)
-    summaries = facts.summaries_of(connection, trial.name)
+    summaries = maturing.decode_summaries(connection, trial.name)
+    bounds = _phases(trial, at)
     return Snapshot(
         started=trial.started,
         at=at,
-        phases=[_phase(trial, head, end, counts, summaries) for head, end in _phases(trial, at)],
+        phases=[_phase(trial, head, end, counts, summaries, ("", "")) for head, end in bounds],
         outcomes=Outcomes(
             counted=tallies.get(fold.COUNTED, 0),
             outside_window=tallies.get(fold.OUTSIDE_WINDOW, 0),
@@ -71,6 +73,14 @@ def snapshot(connection: sa.Connection, trial: Trial, at: float) -> Snapshot:
             forced=tallies.get(fold.FORCED_ROWS, 0),
             unlogged=tallies.get(fold.UNLOGGED_ROWS, 0),
         ),
+        no_propensity=tallies.get(fold.NO_PROPENSITY_ROWS, 0),
+        slices={
+            key: {
+                part: [_phase(trial, head, end, counts, summaries, (key, part)) for head, end in bounds]
+                for part in {each.part for each in summaries if each.slice == key}
+            }
+            for key in trial.design.slices
+        },
     )
 
 
@@ -91,9 +101,15 @@ def _phase(
     head: PlanRow,
     end: float | None,
     counts: Sequence[Mapping[str, Any]],
-    summaries: Mapping[tuple[int, str, str], tuple[int, float, float]],
+    summaries: Mapping[SummaryKey, Joint],
+    part: tuple[str, str],
 ) -> Phase:
+    """A phase with the summaries of one part of a slice, ("", "") for all units."""
     plan = known.decode_plan(head.body)
+    found: dict[str, dict[str, Joint]] = {}
+    for key, each in summaries.items():
+        if (key.phase, key.slice, key.part) == (head.phase, *part):
+            found.setdefault(key.arm, {})[key.metric] = each
     mine = {row["arm"]: row for row in counts if row["phase"] == head.phase}
     return Phase(
         number=head.phase,
@@ -105,11 +121,7 @@ def _phase(
                 entered=row["units"],
                 matured=row["matured"],
                 predictions=row["predictions"],
-                metrics={
-                    metric: Summary(*summaries[head.phase, name, metric])
-                    for metric in trial.metrics
-                    if (head.phase, name, metric) in summaries
-                },
+                metrics=found.get(name, {}),
             )
             for name, row in mine.items()
         },

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from time import perf_counter
 from typing import NamedTuple
 
@@ -16,14 +16,16 @@ from core.ids import Address, format_prediction_id
 from core.values import Output, Value
 from experiments import agreement
 from experiments.agreement import Pair, Totals
+from flows import shadow_labels
 from flows.follow import Effect, decode
 from flows.known import Known
 from flows.serving import inputs_of
+from flows.shadow_labels import Labelled
 from journal.reader import Entry
 from models.package import Loaded
 from routing.plan import Plan
 from routing.splitter import mirrors
-from store import facts
+from store import facts, shadows
 from store.engine import Store
 
 BUDGET_SECONDS = 0.5
@@ -50,28 +52,41 @@ def parse_reader(reader: str) -> ShadowName | None:
 
 
 class ShadowRunner:
-    """Answers mirrored requests by one loaded version and keeps the totals."""
+    """Answers mirrored requests by one loaded version, and again the rows whose labels come; keeps the totals and the pairs.
 
-    def __init__(self, store: Store, name: ShadowName, loaded: Loaded, most: int) -> None:
+    `pread` reads a record of the journal by its address.
+    """
+
+    def __init__(self, store: Store, name: ShadowName, loaded: Loaded, most: int, pread: Callable[[Address], bytes]) -> None:
         self._store = store
         self._name = name
         self._loaded = loaded
         self._most = most
+        self._pread = pread
         self._known = Known()
         self.limit = 1
 
     def work(self, entries: Sequence[Entry], at: float) -> Effect:
-        """Answer the entries that are mirrored here; the effect adds them to the totals."""
+        """Answer the entries that are mirrored here, look where a look is due; the effect stores what came of it.
+
+        A look sees what was stored before these entries, as of the journal time before them: so it needs no transaction that writes.
+        """
         read = [(entry.address, event) for entry in entries if (event := decode(entry)) is not None]
         with self._store.read() as connection:
             mine = mirrored(connection, self._known, self._name, read)
-            cuts = {plan: self._columns(connection, plan) for plan in {event.plan for event in mine}}
+            told = self._told(connection, [event for _, event in read])
+            cuts = {plan: self._columns(connection, plan) for plan in {event.plan for event in (*mine, *(one.prediction for one in told))}}
+            looked = shadow_labels.look(connection, self._name, totals_of(connection, self._name).labels, at)
         start = perf_counter()
         pairs = self._answer([(event, [_cut(row, cuts[event.plan]) for row in event.rows]) for event in mine])
-        self._pace(len(mine), perf_counter() - start)
+        answers = self._again([_cut(one.prediction.rows[one.row], cuts[one.prediction.plan]) for one in told])
+        self._pace(len(mine) + len(told), perf_counter() - start)
+        compared = shadow_labels.compare(looked, told, answers)
 
         def effect(connection: sa.Connection) -> float:
-            save_totals(connection, self._name, agreement.add(totals_of(connection, self._name), pairs))
+            totals = agreement.add(totals_of(connection, self._name), pairs)
+            save_totals(connection, self._name, replace(totals, labels=compared.looked))
+            shadows.save_pairs(connection, self._name, compared.rows)
             return max([at, *(event.at for _, event in read)])
 
         return effect
@@ -82,6 +97,11 @@ class ShadowRunner:
         if event is not None and mirrored(connection, self._known, self._name, [(entry.address, event)]):
             totals = totals_of(connection, self._name)
             save_totals(connection, self._name, replace(totals, dropped=totals.dropped + 1))
+
+    def _told(self, connection: sa.Connection, read: Sequence[Event]) -> list[Labelled]:
+        """The labels of predictions that were mirrored here. Of predictions nothing is kept beyond a step: they may be large."""
+        found = shadow_labels.labelled(read, Known(self._pread).prediction)
+        return [one for one in found if mirrored(connection, self._known, self._name, [(one.address, one.prediction)])]
 
     def _columns(self, connection: sa.Connection, number: int) -> tuple[int, ...] | None:
         plan = self._known.plan(connection, self._name.endpoint, number)
@@ -107,6 +127,15 @@ class ShadowRunner:
             return _pair(event, self._loaded.predict(rows), perf_counter() - start)
         except ModelFailed as error:
             return Pair(event.outputs, None, event.latency, perf_counter() - start, error.message)
+
+    def _again(self, rows: list[list[Value]]) -> list[Output | None]:
+        """The answers to rows of any requests: one call for all, where it fails one for each, and None where that fails too."""
+        if not rows:
+            return []
+        try:
+            return [*self._loaded.predict(rows)]
+        except ModelFailed:
+            return [None] if len(rows) == 1 else [answer for row in rows for answer in self._again([row])]
 
     def _pace(self, requests: int, seconds: float) -> None:
         if requests:

@@ -30,7 +30,10 @@ def status(store: Store, journal: Path, endpoint: str, clock: Clock) -> dict[str
     with store.read() as connection:
         plan = deploy.load(connection, endpoint)
         alive = workers.alive(connection, now - ALIVE_SECONDS)
-        shadows = {name.shadow: _shadow(connection, journal, name, now) for name in shadow_names(connection, plan)}
+        shadows = {
+            name.shadow: {**shadow_progress(connection, journal, name, now), **shadow_report(connection, name)}
+            for name in shadow_names(connection, plan)
+        }
     return {
         "plan": plan.plan,
         "applied": is_applied(plan, alive),
@@ -95,7 +98,7 @@ def shadow_report(connection: sa.Connection, name: ShadowName) -> dict[str, Any]
     return {"version": name.version, **agreement.describe(totals_of(connection, name))}
 
 
-def _shadow(connection: sa.Connection, journal: Path, name: ShadowName, now: float) -> dict[str, Any]:
+def shadow_progress(connection: sa.Connection, journal: Path, name: ShadowName, now: float) -> dict[str, Any]:
     """mirrored = done + dropped + waiting: `record` counts the mirrored ones, the shadow's reader the others."""
     totals = totals_of(connection, name)
     mirrored = facts.mirrored_of(connection, name.endpoint).get((name.shadow, name.version), 0)
@@ -107,7 +110,6 @@ def _shadow(connection: sa.Connection, journal: Path, name: ShadowName, now: flo
         "dropped": totals.dropped,
         "waiting": max(0, mirrored - passed),
         "lag_seconds": 0.0 if row is None else lag(row, segments.end(journal), now),
-        **shadow_report(connection, name),
     }
 
 

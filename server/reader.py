@@ -42,19 +42,19 @@ def run(home: Home, name: str, *, careful: bool) -> None:
 
 
 def _record(home: Home, follower: Follower) -> None:
-    recorder = record.Recorder(Lookup(home.journal).get, home.settings.quarantine_seconds)
+    recorder = record.Recorder(Lookup(home.journal).get, home.settings.quarantine_seconds, loader(home.store, home.blobs))
     writer = Writer(home.journal)
     while True:
         read = follower.step(lambda entries, at: lambda connection: recorder.fold(connection, entries, at), RECORD_BATCH)
         if read < RECORD_BATCH and not follower.careful:
             time.sleep(RECORD_PAUSE_SECONDS)
         if not read and clock() - follower.at >= record.TICK_SECONDS:
-            _tick(home, writer)
+            _tick(home, recorder, writer, follower.at)
 
 
-def _tick(home: Home, writer: Writer) -> None:
+def _tick(home: Home, recorder: record.Recorder, writer: Writer, at: float) -> None:
     with home.store.read() as connection:
-        wanted = record.wants_tick(connection)
+        wanted = recorder.wants_tick(connection, at)
     if wanted:
         record.tick(writer.append, clock)
 
@@ -64,7 +64,7 @@ def _shadow(home: Home, name: ShadowName, *, careful: bool) -> None:
     most = home.settings.shadow_memory_bytes
     resource.setrlimit(resource.RLIMIT_DATA, (most, most))
     loaded = loader(home.store, home.blobs)(parse_version(name.version))
-    runner = ShadowRunner(home.store, name, loaded, home.settings.shadow_batch)
+    runner = ShadowRunner(home.store, name, loaded, home.settings.shadow_batch, Lookup(home.journal).get)
     follower = Follower(home.store, home.journal, name.reader, careful=careful, lost=runner.drop)
     while True:
         if not follower.step(runner.work, runner.limit):

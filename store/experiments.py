@@ -13,7 +13,10 @@ DRAFT, RUNNING, STOPPED = "draft", "running", "stopped"
 
 
 class ExperimentRow(NamedTuple):
-    """One experiment; times in seconds since the epoch, `next_look` in journal time."""
+    """One experiment; times in seconds since the epoch, `next_look` in journal time.
+
+    `settled` says how far units have matured on metrics with a shorter window than the longest.
+    """
 
     experiment: str
     endpoint: str
@@ -25,6 +28,7 @@ class ExperimentRow(NamedTuple):
     design: bytes
     evidence: bytes | None
     next_look: float | None
+    settled: bytes | None = None
 
 
 def add(connection: sa.Connection, row: ExperimentRow) -> None:
@@ -47,10 +51,15 @@ def list_all(connection: sa.Connection) -> list[ExperimentRow]:
     return [ExperimentRow(*row) for row in connection.execute(sa.select(experiments).order_by(experiments.c.at))]
 
 
-def begun(connection: sa.Connection) -> list[ExperimentRow]:
-    """Experiments that have ever run, in the order of their start."""
-    query = sa.select(experiments).where(experiments.c.started.is_not(None)).order_by(experiments.c.started)
-    return [ExperimentRow(*row) for row in connection.execute(query)]
+def begun(connection: sa.Connection) -> list[str]:
+    """Names of the experiments that have ever run, in the order of their start."""
+    query = sa.select(experiments.c.experiment).where(experiments.c.started.is_not(None)).order_by(experiments.c.started)
+    return list(connection.scalars(query))
+
+
+def running(connection: sa.Connection) -> list[str]:
+    """Names of the experiments that run now."""
+    return list(connection.scalars(sa.select(experiments.c.experiment).where(experiments.c.state == RUNNING)))
 
 
 def update(connection: sa.Connection, experiment: str, **changes: Any) -> None:

@@ -1,4 +1,4 @@
-"""What `record` has folded: units and their totals, counts by arm, summaries, tallies, outcomes that wait."""
+"""What `record` has folded: units and what they brought, counts by arm, summaries, tallies, outcomes that wait."""
 
 from __future__ import annotations
 
@@ -8,14 +8,30 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 
 from store import dialect
-from store.tables import arm_counts, mirrored, outcome_ids, shadow_totals, summaries, tallies, unit_totals, units, waiting
+from store.tables import (
+    arm_counts,
+    look_points,
+    mirrored,
+    outcome_ids,
+    shadow_totals,
+    summaries,
+    tallies,
+    unit_history,
+    unit_totals,
+    unit_values,
+    units,
+    waiting,
+)
 
 _CHUNK = 500
 OPEN = "open"
 
 
 class UnitRow(NamedTuple):
-    """One unit of one experiment. `state`: open, matured, cut, two_arms, or outside (seen, but not enrolled)."""
+    """One unit of one experiment. `state`: open, matured, cut, two_arms, or outside (seen, but not enrolled).
+
+    `about` is what was known of it at entry (see `flows.entering`).
+    """
 
     experiment: str
     unit: str
@@ -24,6 +40,28 @@ class UnitRow(NamedTuple):
     entry: float
     propensity: float
     state: str
+    about: bytes | None = None
+
+
+class ValueRow(NamedTuple):
+    """One value of a unit on a quantile metric, at the address of the event that brought it."""
+
+    experiment: str
+    metric: str
+    unit: str
+    segment: int
+    offset: int
+    value: float
+
+
+class SummaryKey(NamedTuple):
+    """Whose summary: all units where `slice` and `part` are empty, else those with that part of the slice."""
+
+    phase: int
+    arm: str
+    slice: str
+    part: str
+    metric: str
 
 
 class WaitingRow(NamedTuple):
@@ -45,12 +83,22 @@ def units_of(connection: sa.Connection, experiment: str, names: Iterable[str]) -
     return {row.unit: UnitRow(*row) for chunk in _chunks(names) for row in connection.execute(query.where(units.c.unit.in_(chunk)))}
 
 
-def due(connection: sa.Connection, experiment: str, entered_by: float) -> list[UnitRow]:
-    """Open units that entered at or before that time."""
+def due(connection: sa.Connection, experiment: str, entered_by: float, after: float | None = None) -> list[UnitRow]:
+    """Open units that entered at or before that time (and later than `after`), in the order of their entry."""
     query = sa.select(units).where(
         units.c.experiment == experiment, units.c.state == sa.literal_column("'open'"), units.c.entry <= entered_by
     )
-    return [UnitRow(*row) for row in connection.execute(query)]
+    if after is not None:
+        query = query.where(units.c.entry > after)
+    return [UnitRow(*row) for row in connection.execute(query.order_by(units.c.entry, units.c.unit))]
+
+
+def entered(connection: sa.Connection, experiment: str, entered_by: float) -> list[UnitRow]:
+    """Units analysed or still to be that entered at or before that time, in the order of their entry."""
+    query = sa.select(units).where(
+        units.c.experiment == experiment, units.c.state.in_((OPEN, "matured", "cut")), units.c.entry <= entered_by
+    )
+    return [UnitRow(*row) for row in connection.execute(query.order_by(units.c.entry, units.c.unit))]
 
 
 def first_open(connection: sa.Connection, experiment: str) -> float | None:
@@ -60,11 +108,43 @@ def first_open(connection: sa.Connection, experiment: str) -> float | None:
     return found
 
 
-def totals_of(connection: sa.Connection, experiment: str, names: Iterable[str]) -> dict[tuple[str, str], float]:
-    """(unit, metric) → the sum of its counted outcomes."""
-    query = sa.select(unit_totals.c.unit, unit_totals.c.metric, unit_totals.c.total).where(unit_totals.c.experiment == experiment)
+def totals_of(connection: sa.Connection, experiment: str, names: Iterable[str]) -> dict[tuple[str, str], tuple[float, int]]:
+    """(unit, key of a total) → the sum of its counted outcomes, and their number."""
+    query = sa.select(unit_totals).where(unit_totals.c.experiment == experiment)
     found = (row for chunk in _chunks(names) for row in connection.execute(query.where(unit_totals.c.unit.in_(chunk))))
-    return {(row.unit, row.metric): row.total for row in found}
+    return {(row.unit, row.metric): (row.total, row.events) for row in found}
+
+
+def save_values(connection: sa.Connection, rows: Sequence[ValueRow]) -> None:
+    """Keep single values."""
+    dialect.insert_new(connection, unit_values, [row._asdict() for row in rows])
+
+
+def values_of(connection: sa.Connection, experiment: str, metric: str) -> Iterator[tuple[str, float]]:
+    """(unit, value) of all values of a metric, unit by unit."""
+    query = sa.select(unit_values.c.unit, unit_values.c.value).where(unit_values.c.experiment == experiment, unit_values.c.metric == metric)
+    return (row._tuple() for row in connection.execute(query.order_by(*unit_values.primary_key)))
+
+
+def history_of(connection: sa.Connection, endpoint: str, names: Iterable[str]) -> dict[tuple[str, str], tuple[float, int]]:
+    """(unit, metric) → the sum of its outcomes so far, and their number."""
+    query = sa.select(unit_history).where(unit_history.c.endpoint == endpoint)
+    found = (row for chunk in _chunks(names) for row in connection.execute(query.where(unit_history.c.unit.in_(chunk))))
+    return {(row.unit, row.metric): (row.total, row.events) for row in found}
+
+
+def save_history(connection: sa.Connection, endpoint: str, history: dict[tuple[str, str], tuple[float, int]]) -> None:
+    """Replace the history of (unit, metric)."""
+    rows = [
+        {"endpoint": endpoint, "unit": unit, "metric": metric, "total": total, "events": events}
+        for (unit, metric), (total, events) in history.items()
+    ]
+    dialect.upsert(connection, unit_history, rows)
+
+
+def forget_history(connection: sa.Connection, endpoint: str, metric: str) -> None:
+    """Drop the history of a metric: it means something else from now on."""
+    connection.execute(sa.delete(unit_history).where(unit_history.c.endpoint == endpoint, unit_history.c.metric == metric))
 
 
 def save_units(connection: sa.Connection, rows: Sequence[UnitRow]) -> None:
@@ -92,19 +172,26 @@ def arm_counts_of(connection: sa.Connection, experiment: str) -> list[dict[str, 
     return [dict(row) for row in connection.execute(query).mappings()]
 
 
-def summaries_of(connection: sa.Connection, experiment: str) -> dict[tuple[int, str, str], tuple[int, float, float]]:
-    """(phase, arm, metric) → (n, mean, m2)."""
+def summaries_of(connection: sa.Connection, experiment: str) -> dict[SummaryKey, bytes]:
+    """Every summary as the JSON that was saved."""
     query = sa.select(summaries).where(summaries.c.experiment == experiment)
-    return {(row.phase, row.arm, row.metric): (row.n, row.mean, row.m2) for row in connection.execute(query)}
+    return {SummaryKey(*row[1:6]): row.body for row in connection.execute(query)}
 
 
-def save_summaries(connection: sa.Connection, experiment: str, found: dict[tuple[int, str, str], tuple[int, float, float]]) -> None:
-    """Replace the summaries of (phase, arm, metric)."""
-    rows = [
-        {"experiment": experiment, "phase": phase, "arm": arm, "metric": metric, "n": n, "mean": mean, "m2": m2}
-        for (phase, arm, metric), (n, mean, m2) in found.items()
-    ]
-    dialect.upsert(connection, summaries, rows)
+def save_summaries(connection: sa.Connection, experiment: str, found: dict[SummaryKey, bytes]) -> None:
+    """Replace summaries."""
+    dialect.upsert(connection, summaries, [{"experiment": experiment, **key._asdict(), "body": body} for key, body in found.items()])
+
+
+def add_points(connection: sa.Connection, rows: Sequence[dict[str, Any]]) -> None:
+    """Keep what a look has seen."""
+    dialect.insert_new(connection, look_points, rows)
+
+
+def points_of(connection: sa.Connection, experiment: str) -> list[dict[str, Any]]:
+    """What all looks have seen, in their order."""
+    query = sa.select(look_points).where(look_points.c.experiment == experiment).order_by(look_points.c.look)
+    return [dict(row) for row in connection.execute(query).mappings()]
 
 
 def add_tallies(connection: sa.Connection, counts: dict[tuple[str, str], int]) -> None:

@@ -55,6 +55,17 @@ plans = Table(
     ForeignKeyConstraint(["endpoint"], ["endpoints.endpoint"]),
 )
 
+metrics = Table(
+    "metrics",
+    metadata,
+    Column("endpoint", String(100), primary_key=True),
+    Column("metric", String(100), primary_key=True),
+    Column("at", Float, nullable=False),
+    Column("by", String(200), nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    ForeignKeyConstraint(["endpoint"], ["endpoints.endpoint"]),
+)
+
 experiments = Table(
     "experiments",
     metadata,
@@ -68,6 +79,7 @@ experiments = Table(
     Column("design", LargeBinary, nullable=False),
     Column("evidence", LargeBinary),
     Column("next_look", Float),
+    Column("settled", LargeBinary),
     ForeignKeyConstraint(["endpoint"], ["endpoints.endpoint"]),
 )
 
@@ -81,6 +93,7 @@ units = Table(
     Column("entry", Float, nullable=False),
     Column("propensity", Float, nullable=False),
     Column("state", String(10), nullable=False),
+    Column("about", LargeBinary),
     sqlite_with_rowid=False,
 )
 Index("units_open", units.c.experiment, units.c.entry, sqlite_where=units.c.state == "open")
@@ -96,16 +109,52 @@ unit_totals = Table(
     sqlite_with_rowid=False,
 )
 
+unit_values = Table(
+    "unit_values",
+    metadata,
+    Column("experiment", String(100), primary_key=True),
+    Column("metric", String(100), primary_key=True),
+    Column("unit", String, primary_key=True),
+    Column("segment", Integer, primary_key=True),
+    Column("offset", Integer, primary_key=True),
+    Column("value", Float, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+unit_history = Table(
+    "unit_history",
+    metadata,
+    Column("endpoint", String(100), primary_key=True),
+    Column("unit", String, primary_key=True),
+    Column("metric", String(100), primary_key=True),
+    Column("total", Float, nullable=False),
+    Column("events", Integer, nullable=False),
+    sqlite_with_rowid=False,
+)
+
 summaries = Table(
     "summaries",
     metadata,
     Column("experiment", String(100), primary_key=True),
     Column("phase", Integer, primary_key=True),
     Column("arm", String(100), primary_key=True),
+    Column("slice", String(100), primary_key=True),
+    Column("part", String(100), primary_key=True),
     Column("metric", String(100), primary_key=True),
-    Column("n", Integer, nullable=False),
-    Column("mean", Float, nullable=False),
-    Column("m2", Float, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+)
+
+look_points = Table(
+    "look_points",
+    metadata,
+    Column("experiment", String(100), primary_key=True),
+    Column("look", Integer, primary_key=True),
+    Column("treatment", String(100), primary_key=True),
+    Column("metric", String(100), primary_key=True),
+    Column("at", Float, nullable=False),
+    Column("estimate", Float, nullable=False),
+    Column("lower", Float),
+    Column("upper", Float),
 )
 
 arm_counts = Table(
@@ -159,6 +208,26 @@ shadow_totals = Table(
     Column("shadow", String(100), primary_key=True),
     Column("version", String(120), primary_key=True),
     Column("totals", JSON, nullable=False),
+)
+
+shadow_pairs = Table(
+    "shadow_pairs",
+    metadata,
+    Column("endpoint", String(100), primary_key=True),
+    Column("shadow", String(100), primary_key=True),
+    Column("version", String(120), primary_key=True),
+    Column("segment", Integer, primary_key=True),
+    Column("offset", Integer, primary_key=True),
+    Column("row", Integer, primary_key=True),
+    Column("unit", String, nullable=False),
+    Column("primary_loss", Float, nullable=False),
+    Column("shadow_loss", Float, nullable=False),
+    Column("primary_right", Boolean),
+    Column("shadow_right", Boolean),
+    Column("primary_score", Float),
+    Column("shadow_score", Float),
+    Column("positive", Boolean),
+    sqlite_with_rowid=False,
 )
 
 mirrored = Table(

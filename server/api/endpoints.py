@@ -9,7 +9,7 @@ import msgspec
 from flask import Blueprint, Response
 from msgspec import Meta
 
-from flows import deploy, known, status
+from flows import deploy, known, shadow_report, status
 from flows.deploy import ArmSpec, ShadowSpec
 from routing.plan import public
 from server.api import requests
@@ -147,6 +147,12 @@ def set_shadows(endpoint: str) -> Response:
     """Another set of shadows."""
     given = body(ShadowsBody)
     return changed(deploy.set_shadows(home().place, endpoint, _shadows(given.shadows), order(given.reason)))
+
+
+@blueprint.get("/<endpoint>/shadows/<shadow>/report")
+def report_shadow(endpoint: str, shadow: str) -> Response:
+    """What one shadow's answers are worth beside those that users saw."""
+    return answer(shadow_report.report(home().store, home().journal, endpoint, shadow, clock))
 
 
 @blueprint.post("/<endpoint>/promote")

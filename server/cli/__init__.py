@@ -16,6 +16,7 @@ _COMMANDS = {
     "endpoint": "endpoint",
     "experiment": "experiment",
     "outcome": "outcome",
+    "stats": "stats",
     "token": "token",
 }
 

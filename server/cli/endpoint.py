@@ -159,6 +159,20 @@ def show_status(endpoint: str, as_json: bool) -> None:
     show(found, "\n".join(text), as_json=as_json)
 
 
+@command.command("shadow-report")
+@click.argument("endpoint")
+@click.argument("shadow", required=False)
+@json_option
+def report_shadow(endpoint: str, shadow: str | None, as_json: bool) -> None:
+    """Show what is known of SHADOW (not needed where there is one): agreement, latency, and with labels whether it is better."""
+    from experiments.shadow_table import table as report_table
+    from flows import shadow_report
+
+    here = home()
+    found = shadow_report.report(here.store, here.journal, endpoint, shadow, clock)
+    show(found, report_table(found), as_json=as_json)
+
+
 def _changed(here: Home, plan: Plan, how: How) -> None:
     found: dict[str, Any] = public(plan)
     text = ("would be: " if how.order.dry_run else "") + _sentence(plan)

@@ -49,7 +49,8 @@ def create(
     as_json: bool,
 ) -> None:
     """Create the experiment NAME, and start it unless it is a draft."""
-    from experiments.design import Design, Metric
+    from experiments.design import Design
+    from experiments.metric import Metric
     from flows import experiment
 
     metrics = [*(Metric(name=each, role="success") for each in success), *(Metric(name=each, role="guardrail") for each in guardrail)]

@@ -12,8 +12,9 @@ import msgspec
 
 from core.errors import Invalid, Malformed, NotFound
 from core.events import Observed
+from experiments.metric import LABEL
 from flows import outcome
-from flows.outcome import LABEL, OutcomePost
+from flows.outcome import OutcomePost
 from server.cli.options import home, json_option, show
 from server.decoding import convert
 from server.home import clock

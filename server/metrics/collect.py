@@ -27,7 +27,7 @@ class StoreCollector(Collector):
         """The families, in the order of DESIGN: plans, shadows, readers and journal, experiments."""
         with self._home.store.read() as connection:
             endpoints = list(plans.current_numbers(connection))
-            running = [row.experiment for row in experiments.begun(connection) if row.state == experiments.RUNNING]
+            running = experiments.running(connection)
             tallies = facts.every_tally(connection)
         yield from self._endpoints(endpoints)
         yield from self._readers()

@@ -6,8 +6,13 @@ import os
 import signal
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
 from moody_model import CRASHES, FINE, KILLED, NOT_FINITE, RAISES, SLEEPS
+from sklearn.linear_model import LinearRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from tests.e2e.moody_world import moody_server
 from tests.e2e.real_server import PATIENCE, Server, Worlds, eventually
@@ -122,3 +127,46 @@ def test_two_shadows_that_come_and_go_add_up(server: Server) -> None:
     expected = {"a": 50, "b": 70}
     eventually(lambda: {name: one["done"] for name, one in server.status("several")["shadows"].items()} == expected, "both have caught up")
     assert {name: one["mirrored"] for name, one in server.status("several")["shadows"].items()} == expected
+
+
+def test_labels_are_compared(server: Server, diabetes: pd.DataFrame, rows: list[dict[str, float]]) -> None:
+    """Each row's label makes one pair, posted twice and with the shadow killed meanwhile; REST and the command line tell the same of it."""
+    server.create("labelled", {"control": ("dia@1", 1)}, shadows={"next": {"version": "dia@2"}})
+    eventually(lambda: server.readers("shadow:labelled/"), "the shadow runs")
+    truth = [float(value) for value in diabetes["target"]]
+    answered = [label(server, rows[2 * unit : 2 * unit + 2], truth[2 * unit : 2 * unit + 2], f"u{unit}") for unit in range(20)]
+    os.kill(server.readers("shadow:labelled/")[0], signal.SIGKILL)
+    answered += [label(server, rows[2 * unit : 2 * unit + 2], truth[2 * unit : 2 * unit + 2], f"u{unit}") for unit in range(20, 40)]
+    path = "/v1/endpoints/labelled/shadows/next/report"
+    eventually(lambda: server.get(path)["labels"]["rows"] == 80, "all labels have made their pairs")
+    found = server.get(path)
+    assert (found["labels"], found["done"]) == ({"rows": 80, "units": 40, "failed": 0, "unlike": 0}, 40)
+    assert (found["verdict"], found["reason"]) == ("not_enough_data", "not enough data: labels of 40 units, 500 are needed")
+    x, y = diabetes.drop(columns="target"), np.array(truth)
+    shadow = make_pipeline(StandardScaler(), LinearRegression()).fit(x, y).predict(x[:80])
+    expected = ((shadow - y[:80]) ** 2 - (np.array(answered).ravel() - y[:80]) ** 2).mean()
+    assert found["loss"]["name"] == "squared"
+    assert found["loss"]["fixed"]["estimate"] == pytest.approx(expected, rel=1e-3)
+    assert found["loss"]["fixed"]["df"] == 39
+    told = server.cli("endpoint", "shadow-report", "labelled")
+    assert {**told, "lag_seconds": 0.0} == {**server.get(path), "lag_seconds": 0.0}
+    text = server.cli("endpoint", "shadow-report", "labelled", "other", code=1)
+    assert "no shadow 'other'" in text
+
+
+def label(server: Server, features: list[dict[str, float]], truth: list[float], unit: str) -> list[float]:
+    """Ask for some rows at once and post the true value of each, twice; what was answered."""
+    found = server.post("/v1/endpoints/labelled/predict", {"unit": unit, "instances": features})
+    for _ in range(2):
+        for row, value in enumerate(truth):
+            outcome = {"prediction_id": f"{found['prediction_id']}.{row}", "metric": "label", "value": value}
+            server.post("/v1/outcomes", outcome, 202)
+    return [one["value"] for one in found["predictions"]]
+
+
+def test_a_report_on_nothing(server: Server) -> None:
+    """A shadow that has seen no request says so; one that is not there is not found."""
+    server.create("silent", {"control": ("plain@1", 1)}, shadows={"next": {"version": "plain@1"}})
+    assert server.get("/v1/endpoints/silent/shadows/next/report")["verdict"] == "not_enough_data"
+    assert server.request("GET", "/v1/endpoints/silent/shadows/other/report").status == 404
+    assert server.request("GET", "/v1/endpoints/none/shadows/next/report").status == 404

@@ -8,14 +8,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from experiments.design import Design, Metric
+from experiments.design import Design
+from experiments.methods.joint import Joint, alone
 from experiments.methods.summary import Summary
+from experiments.metric import Metric
 from experiments.snapshot import ArmCounts, Phase, Snapshot
 
 STARTED = 1_700_000_000.0
 DAY = 86400.0
 
-Arms = Mapping[str, Mapping[str, Summary]]
+Arms = Mapping[str, Mapping[str, Summary | Joint]]
 
 
 @pytest.fixture(scope="session")
@@ -57,9 +59,10 @@ def snapshot_of() -> Callable[..., Snapshot]:
 
 
 def _counts(by_metric: Mapping[str, Summary], entered: int | None) -> ArmCounts:
-    matured = max((summary.n for summary in by_metric.values()), default=0)
+    joints = {name: each if isinstance(each, Joint) else alone(each) for name, each in by_metric.items()}
+    matured = max((each.n for each in joints.values()), default=0)
     units = matured if entered is None else entered
-    return ArmCounts(units, matured, units, dict(by_metric))
+    return ArmCounts(units, matured, units, joints)
 
 
 @pytest.fixture

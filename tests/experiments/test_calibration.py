@@ -16,15 +16,18 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from experiments.design import Design, Metric
+from experiments.design import Design
 from experiments.effect import FEWEST_HARM
 from experiments.evidence import NO_EVIDENCE
-from experiments.looks import FEWEST_SUCCESS, look
+from experiments.looks import look
 from experiments.methods import always_valid, srm
+from experiments.methods.joint import alone
 from experiments.methods.means import NEAR_ZERO
 from experiments.methods.strata import compare, overlap
 from experiments.methods.summary import Moments, Summary
+from experiments.metric import Metric
 from experiments.snapshot import ArmCounts, Phase, Snapshot
+from experiments.tracking import FEWEST_SUCCESS
 
 ALPHA, POWER, LOOKS = 0.05, 0.8, 195
 
@@ -290,4 +293,4 @@ def snapshot(number: int, control: Moments, treatment: Moments, i: int) -> Snaps
 
 def counted(one: Any) -> ArmCounts:
     n = int(one.n)
-    return ArmCounts(n, n, n, {"revenue": Summary(n, one.mean, one.variance * (n - 1))})
+    return ArmCounts(n, n, n, {"revenue": alone(Summary(n, one.mean, one.variance * (n - 1)))})

@@ -9,7 +9,8 @@ import msgspec
 import pytest
 
 from core.errors import Invalid
-from experiments.design import Design, Metric
+from experiments.design import Design
+from experiments.metric import Metric
 
 
 @pytest.mark.parametrize(

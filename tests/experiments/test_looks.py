@@ -10,13 +10,13 @@ import msgspec
 import numpy as np
 import pytest
 
-from experiments.design import Metric
 from experiments.effect import effect
 from experiments.evidence import NO_EVIDENCE, Evidence
 from experiments.looks import due, look, rejected
 from experiments.methods import srm
 from experiments.methods.means import welch
 from experiments.methods.summary import EMPTY, Summary, of
+from experiments.metric import Metric
 from experiments.report import report
 from experiments.snapshot import Snapshot
 

@@ -15,10 +15,11 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from experiments.design import Metric
 from experiments.evidence import NO_EVIDENCE
 from experiments.looks import look
+from experiments.methods.joint import alone
 from experiments.methods.summary import Summary, merge, of
+from experiments.metric import Metric
 from experiments.report import report
 from experiments.snapshot import ArmCounts, Excluded, Outcomes, Phase, Snapshot
 
@@ -304,7 +305,7 @@ def test_a_report_does_not_wait_for_scipy_stats() -> None:
 
 def large() -> Snapshot:
     arms, n = ["control", "s", "t", "u", "v"], 10**9
-    counts = ArmCounts(n, n, n, {name: Summary(n, 1.0, float(n)) for name in "abcde"})
+    counts = ArmCounts(n, n, n, {name: alone(Summary(n, 1.0, float(n))) for name in "abcde"})
     phases = [
         Phase(k, dict.fromkeys(arms, 1.0), 86400.0 * k, 86400.0 * (k + 1) if k < 5 else None, dict.fromkeys(arms, counts))
         for k in range(1, 6)

@@ -8,13 +8,14 @@ from typing import Any
 
 import pytest
 
-from experiments.design import Metric
 from experiments.evidence import NO_EVIDENCE
 from experiments.looks import look
 from experiments.methods.summary import EMPTY, of
+from experiments.metric import Metric
 from experiments.report import report
 from experiments.snapshot import Snapshot
-from experiments.table import WIDTH, table
+from experiments.table import table
+from experiments.text import WIDTH
 
 Build = Callable[..., Any]
 

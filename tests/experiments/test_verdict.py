@@ -9,9 +9,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from experiments.design import Metric
 from experiments.evidence import NO_EVIDENCE
 from experiments.looks import look
+from experiments.metric import Metric
 from experiments.report import report
 from experiments.snapshot import Excluded
 from experiments.verdict import Verdict, overall

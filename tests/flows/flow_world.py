@@ -8,6 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import msgspec
 import sqlalchemy as sa
 from msgspec.structs import replace
 
@@ -17,7 +18,9 @@ from core.events import ENROLLED, Event, Observed, Predicted
 from core.ids import Address, format_prediction_id
 from core.settings import Settings
 from core.values import Output, Position
-from experiments.design import Design, Metric
+from experiments.design import Design
+from experiments.methods.joint import Joint
+from experiments.metric import Metric
 from flows import deploy, experiment, known
 from flows.deploy import ArmSpec, Order, Place, ShadowSpec
 from flows.record import Recorder
@@ -26,7 +29,20 @@ from models.card import Card
 from models.signature import Feature, Signature
 from routing.changes import Who
 from store import engine, registry
-from store.tables import arm_counts, experiments, mirrored, outcome_ids, summaries, tallies, unit_totals, units, waiting
+from store.tables import (
+    arm_counts,
+    experiments,
+    look_points,
+    mirrored,
+    outcome_ids,
+    summaries,
+    tallies,
+    unit_history,
+    unit_totals,
+    unit_values,
+    units,
+    waiting,
+)
 
 QUARANTINE = 60.0
 WINDOW, LATENESS, LOOK = 10.0, 5.0, 20.0
@@ -150,7 +166,13 @@ class World:
         """Unit → the sum of its counted outcomes."""
         return {row["unit"]: row["total"] for row in self.rows(unit_totals)}
 
+    def summaries(self, metric: str = "revenue") -> dict[tuple[int, str], Joint]:
+        """(phase, arm) → the summary of a metric over all units."""
+        rows = [row for row in self.rows(summaries) if row["metric"] == metric and not row["slice"]]
+        return {(row["phase"], row["arm"]): msgspec.json.decode(row["body"], type=Joint) for row in rows}
+
     def facts(self) -> dict[str, Any]:
         """All that `record` has folded."""
-        tables = (units, unit_totals, summaries, arm_counts, tallies, outcome_ids, waiting, mirrored, experiments)
+        folded = (units, unit_totals, unit_values, unit_history, arm_counts, tallies, outcome_ids, waiting, mirrored)
+        tables = (*folded, summaries, look_points, experiments)
         return {table.name: self.rows(table) for table in tables}

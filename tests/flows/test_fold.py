@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 
 from core.events import ENROLLED, FORCED, PINNED, Observed, Tick, Unlogged
+from experiments.methods.joint import Joint
+from experiments.methods.summary import Summary
 from flows import deploy, experiment
 from flows.deploy import ShadowSpec
 from store.tables import arm_counts, mirrored, summaries, tallies, unit_totals, units, waiting
@@ -190,10 +192,8 @@ def test_a_unit_belongs_to_its_entry_phase(world: World) -> None:
     world.log(Tick(60.0))
     world.fold()
     assert world.states() == {"whole": "matured", "cut": "cut", "new": "matured"}
-    assert {(row["phase"], row["arm"], row["n"], row["mean"]) for row in world.rows(summaries)} == {
-        (1, "control", 1, 1.0),
-        (2, "treatment", 1, 0.0),
-    }
+    found = {place: (joint.n, joint.y.mean) for place, joint in world.summaries().items()}
+    assert found == {(1, "control"): (1, 1.0), (2, "treatment"): (1, 0.0)}
 
 
 def test_maturity_by_tick(world: World) -> None:
@@ -205,8 +205,7 @@ def test_maturity_by_tick(world: World) -> None:
     world.log(Tick(16.0))
     world.fold(entries=world.entries[2:])
     assert world.states() == {"u": "matured"}
-    [row] = world.rows(summaries)
-    assert (row["n"], row["mean"], row["m2"]) == (1, 0.0, 0.0)
+    assert world.summaries() == {(1, "control"): Joint(Summary(1), Summary(1))}
 
 
 def test_unlogged(world: World) -> None:

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 
 from core.events import ENROLLED, FORCED, Tick
 from flows import deploy, experiment, record
-from flows.record import wants_tick
 from store.tables import experiments
 from tests.flows.flow_world import LOOK, World, order
 
@@ -120,7 +119,7 @@ def test_when_ticks_are_wanted(bare: World) -> None:
 
     def wanted() -> bool:
         with bare.store.read() as connection:
-            return wants_tick(connection)
+            return bare.recorder().wants_tick(connection, bare.at)
 
     bare.endpoint()
     assert not wanted()

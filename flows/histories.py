@@ -1,0 +1,78 @@
+"""What units have brought before they entered an experiment: the covariates of metrics that were declared with `earlier`.
+
+Kept from the declaration on, whether an experiment runs or not, for the units that clients name.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import sqlalchemy as sa
+
+from core.events import Observed
+from experiments import losses
+from experiments.methods.summary import LARGEST
+from experiments.metric import Metric
+from flows.homes import Home
+from flows.trials import decode_metric
+from store import facts, metrics
+
+
+class Kept(NamedTuple):
+    """A metric whose history is kept from journal time `since` on."""
+
+    metric: Metric
+    since: float
+
+
+class Histories:
+    """The histories of one transaction: `want` units, `read` them, `add` outcomes, `write` what has changed."""
+
+    def __init__(self, connection: sa.Connection) -> None:
+        self._kept: defaultdict[str, list[Kept]] = defaultdict(list)
+        for row in metrics.every(connection):
+            metric = decode_metric(row.body)
+            if metric.covariate == "earlier":
+                self._kept[row.endpoint].append(Kept(metric, row.at))
+        self._wanted: defaultdict[str, set[str]] = defaultdict(set)
+        self._known: defaultdict[str, dict[tuple[str, str], tuple[float, int]]] = defaultdict(dict)
+        self._changed: defaultdict[str, set[tuple[str, str]]] = defaultdict(set)
+
+    def want(self, endpoint: str | None, unit: str | None) -> None:
+        """The history of that unit will be needed."""
+        if endpoint is not None and unit is not None and endpoint in self._kept:
+            self._wanted[endpoint].add(unit)
+
+    def read(self, connection: sa.Connection) -> None:
+        """Read what is wanted."""
+        for endpoint, names in self._wanted.items():
+            self._known[endpoint].update(facts.history_of(connection, endpoint, names))
+
+    def of(self, endpoint: str, unit: str) -> dict[str, tuple[float, int]]:
+        """By metric the sum of the unit's outcomes so far, and their number."""
+        known = self._known.get(endpoint, {})
+        kept: Sequence[Kept] = self._kept.get(endpoint, ())
+        return {each.metric.name: known[unit, each.metric.name] for each in kept if (unit, each.metric.name) in known}
+
+    def add(self, home: Home, event: Observed) -> None:
+        """One more outcome."""
+        if home.client is None or home.endpoint is None or home.endpoint not in self._kept:
+            return
+        known = self._known[home.endpoint]
+        for metric, since in self._kept[home.endpoint]:
+            if metric.numerator != event.metric or event.at < since:
+                continue
+            number = losses.measured(metric.loss, event.value, home.answer)
+            if number is not None:
+                key = (home.client, metric.name)
+                total, events = known.get(key, (0.0, 0))
+                known[key] = (min(max(total + number, -LARGEST), LARGEST), events + 1)
+                self._changed[home.endpoint].add(key)
+
+    def write(self, connection: sa.Connection) -> None:
+        """Write what has changed."""
+        for endpoint, keys in self._changed.items():
+            facts.save_history(connection, endpoint, {key: self._known[endpoint][key] for key in keys})
+        self._changed.clear()

@@ -1,0 +1,75 @@
+"""Where an outcome belongs: its experiment, its unit, the answer it is about, its identity."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from core.errors import Invalid
+from core.events import ENROLLED, FORCED, Observed, Predicted
+from core.ids import Address, format_prediction_id, parse_prediction_id
+from core.values import Output
+from experiments.metric import LABEL
+from flows.known import Known
+from flows.trials import Trial, at_time
+from routing.plan import Plan
+
+Identity = tuple[str, str, str]
+"""(endpoint, metric, id) of an outcome: it is recorded once."""
+
+
+class Home(NamedTuple):
+    """The experiment that accounts for an outcome, all that it may count in, and its unit where that may be analysed.
+
+    `endpoint` and `client` are whose history it is part of: `client` is the unit that the client named. `answer` is the row it is about.
+    """
+
+    experiment: str | None
+    trials: Sequence[Trial] = ()
+    unit: str | None = None
+    identity: Identity | None = None
+    endpoint: str | None = None
+    client: str | None = None
+    answer: Output | None = None
+    lost: bool = False
+
+
+LOST = Home(None, lost=True)
+"""Of a prediction that nobody knows."""
+
+
+def home_of(known: Known, trials: dict[str, Trial], plan_of: Callable[[Predicted], Plan | None], event: Observed) -> Home:
+    """Where the outcome belongs."""
+    if event.prediction is None:
+        endpoint = event.endpoint or ""
+        mine = at_time(trials, endpoint, event.at)
+        identity = None if event.id is None else (endpoint, event.metric, event.id)
+        return Home(mine[0].name if mine else None, mine, event.unit, identity, endpoint, event.unit)
+    try:
+        address, row = parse_prediction_id(event.prediction)
+    except Invalid:
+        return LOST
+    found = known.prediction(address)
+    if found is None or (row or 0) >= len(found.rows):
+        return LOST
+    plan = plan_of(found)
+    experiment = None if plan is None else plan.experiment
+    mine = [trials[experiment]] if experiment in trials else []
+    analysed = found.flags & ENROLLED and not found.flags & FORCED
+    unit = unit_of(address, found) if analysed else None
+    return Home(experiment, mine, unit, _identity(event, found, address, row), found.endpoint, found.unit, found.outputs[row or 0])
+
+
+def unit_of(address: Address, event: Predicted) -> str:
+    """The unit of a prediction: without a name of its own the request is its own unit."""
+    # The NUL keeps a request that is its own unit apart from a client's unit: those are printable.
+    return event.unit if event.unit is not None else f"\0{format_prediction_id(address)}"
+
+
+def _identity(event: Observed, prediction: Predicted, address: Address, row: int | None) -> Identity | None:
+    if event.id is not None:
+        return prediction.endpoint, event.metric, event.id
+    if event.metric == LABEL:
+        # The NUL keeps it apart from a client's `id`: those are printable.
+        return prediction.endpoint, LABEL, f"\0{format_prediction_id(address)}.{row or 0}"
+    return None

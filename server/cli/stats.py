@@ -1,0 +1,46 @@
+"""`tiltyard stats`: the calculator. It needs no home."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any, NoReturn
+
+import click
+import msgspec
+
+from core.errors import Invalid, Malformed, NotFound, Refused, TooLarge
+from experiments import calculator
+from server.decoding import decode
+
+_LIST = "\n".join(f"  {name:<17} {listed.line}" for name, listed in calculator.METHODS.items())
+
+
+@click.command(
+    "stats",
+    help="Read one JSON object from standard input, print one: the figures of METHOD.\n\n"
+    "Ends with 2 and one line on wrong input; with 1 and a reason under `refused` where the statistic may not be computed.\n\n"
+    f"\b\nMethods:\n{_LIST}",
+)
+@click.argument("method", required=False, default="")
+def command(method: str) -> None:
+    """Compute one method."""
+    try:
+        found = calculator.find(method)
+        decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(found.reads)
+        _print(found.run(decode(decoder, sys.stdin.buffer.read())))
+    except Refused as error:
+        _print({"refused": error.message})
+        sys.exit(1)
+    except (Invalid, Malformed, NotFound, TooLarge) as error:
+        _wrong(error.message)
+
+
+def _print(found: dict[str, Any]) -> None:
+    """As bytes, which do not depend on the terminal's encoding."""
+    click.echo(msgspec.json.format(msgspec.json.encode(found), indent=2))
+
+
+def _wrong(message: str) -> NoReturn:
+    """One line, whatever the input called its fields."""
+    click.echo("tiltyard: " + "".join(each if each.isprintable() else " " for each in message), err=True)
+    sys.exit(2)
