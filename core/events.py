@@ -39,7 +39,7 @@ class Predicted(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="p")
     rows: list[list[Value]]
     outputs: list[Output]
     latency: float
-    context: dict[str, Label] | None = None
+    context: dict[str, str] | None = None
 
 
 class Observed(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="o"):

@@ -32,10 +32,10 @@ PLANNED_UNITS = 10_000
 def look(looked: Looked, seen: Seen, at: float) -> Looked:
     """What is known after a look at journal time `at`; unchanged where none is due, so that a replay changes nothing.
 
-    The means of units change while further labels of theirs arrive. The clock is what the standard error has come to, not the
-    number of units, so that it moves on with them. Of 1000 seeded runs each of 195 looks, over units with 2 to 30 rows that came
-    at once, in turn, one unit after the other or mostly to few units, .3 to .9 of the variance or none of it between units, normal
-    or skewed, at most .5 in 10 showed a difference where there was none.
+    The means of units change while further labels of theirs arrive, so that they are no sequence of independent values. Simulated
+    (1000 seeded runs of 195 looks at each of 48 designs: 3000 to 20,000 rows of 600 to 3000 units that join over time, are all there
+    from the beginning, come one after the other, in turn, or mostly a few of them; none, .3 or .9 of the variance between units; normal
+    or skewed): a difference that is none was shown in at most 2.8 % of runs. With 1/se² as the clock it was up to 5.6 %.
     """
     if not due(looked, at):
         return looked

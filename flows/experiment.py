@@ -10,11 +10,11 @@ from core.clock import to_rfc3339
 from core.errors import Conflict
 from core.ids import check_name
 from experiments.design import Design
-from flows import deploy, known
+from flows import deploy, known, metric
 from flows.deploy import Order, Place
 from flows.trials import decode_design
 from routing import changes
-from routing.plan import Plan
+from routing.plan import CONTROL, Arm, Plan
 from store import audit, experiments, plans
 from store.engine import Store
 from store.experiments import DRAFT, RUNNING, ExperimentRow
@@ -32,6 +32,7 @@ def create(place: Place, name: str, endpoint: str, design: Design, order: Order,
     check_name(name, "experiment")
     with place.store.write(keep=not order.dry_run) as connection:
         plans.current(connection, endpoint)
+        metric.check_histories(connection, endpoint, design)
         row = ExperimentRow(name, endpoint, DRAFT, order.who.at, None, None, None, known.encode(design), None, None)
         experiments.add(connection, row)
         audit.write(connection, order.who.at, order.who.by, "experiment.create", name, endpoint=endpoint)
@@ -88,6 +89,8 @@ def describe(row: ExperimentRow) -> dict[str, Any]:
 
 
 def _start(connection: sa.Connection, place: Place, row: ExperimentRow, order: Order) -> Plan:
+    if decode_design(row.design).aa:
+        order = _make_a_a(connection, place, row.endpoint, order)
     plan = deploy.change_experiment(
         connection,
         place,
@@ -98,3 +101,23 @@ def _start(connection: sa.Connection, place: Place, row: ExperimentRow, order: O
     )
     experiments.update(connection, row.experiment, state=RUNNING, started=plan.at)
     return plan
+
+
+def _make_a_a(connection: sa.Connection, place: Place, endpoint: str, order: Order) -> Order:
+    """An A/A test needs arms of one version: where control is alone, a second one like it is added at equal weight.
+
+    Returns the order for what follows: its condition on the plan has been checked where this made one.
+    """
+    plan = deploy.load(connection, endpoint)
+    versions = {arm.version for arm in plan.arms.values()}
+    if len(versions) > 1:
+        raise Conflict(
+            f"an A/A test needs arms that serve the same version, those of {endpoint} serve {', '.join(sorted(versions))}", code="not-a-a"
+        )
+    if len(plan.arms) > 1:
+        return order
+    arms = {CONTROL: Arm(plan.arms[CONTROL].version, 50.0), "treatment": Arm(plan.arms[CONTROL].version, 50.0)}
+    deploy.change_experiment(
+        connection, place, endpoint, "endpoint.arms", order, lambda current: changes.set_arms(current, arms, None, order.who)
+    )
+    return order._replace(if_match=None)

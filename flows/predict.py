@@ -16,22 +16,29 @@ from core import events
 from core.clock import Clock
 from core.errors import Invalid, JournalError, ModelFailed, Unavailable
 from core.events import Predicted, Unlogged
-from core.ids import Address, check_key, format_prediction_id
-from core.values import Output, Value
+from core.ids import MAX_KEY, Address, check_key, format_prediction_id
+from core.values import Label, Output, Value
 from flows.serving import ArmRoute, Route
 from routing.plan import CONTROL, Plan
 from routing.splitter import Assignment
+
+MOST_CONTEXT = 20
+"""Keys in the context of one request."""
 
 _log = logging.getLogger("tiltyard.predict")
 
 
 class Ask(NamedTuple):
-    """What a client asks: one row as `features`, or several as `instances` (by name, or lists in the order of the inputs)."""
+    """What a client asks: one row as `features`, or several as `instances` (by name, or lists in the order of the inputs).
+
+    `context` is what it says beside them, for reports to be broken down by: no model sees it.
+    """
 
     unit: str | None
     features: dict[str, Any] | None
     instances: list[dict[str, Any] | list[Any]] | None
     forced: str | None = None
+    context: dict[str, Label] | None = None
 
 
 class Answer(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
@@ -88,12 +95,13 @@ def predict(route: Route, ask: Ask, means: Means) -> Answer:
     """
     rows = route.inputs.read(ask.features, ask.instances)
     assignment, flags = _assign(route, ask)
+    context = None if ask.context is None else _context(ask.context)
     start = perf_counter()
     arm, outputs = _answer(route, assignment.arm, rows, means)
     latency = perf_counter() - start
     if arm.arm != assignment.arm:
         flags |= events.FALLBACK
-    return _tell(route.plan, ask.unit, assignment, arm, flags, rows, outputs, latency, means)
+    return _tell(route.plan, ask.unit, context, assignment, arm, flags, rows, outputs, latency, means)
 
 
 def predict_pinned(route: Route, name: str, ask: Ask, means: Means) -> Answer:
@@ -107,7 +115,7 @@ def predict_pinned(route: Route, name: str, ask: Ask, means: Means) -> Answer:
         raise _failed(arm, error) from error
     latency = perf_counter() - start
     rows = [_spread(row, arm, len(route.inputs.names)) for row in given]
-    return _tell(route.plan, ask.unit, Assignment(name, 1.0, False), arm, events.PINNED, rows, outputs, latency, means)
+    return _tell(route.plan, ask.unit, None, Assignment(name, 1.0, False), arm, events.PINNED, rows, outputs, latency, means)
 
 
 def _assign(route: Route, ask: Ask) -> tuple[Assignment, int]:
@@ -121,6 +129,17 @@ def _assign(route: Route, ask: Ask) -> tuple[Assignment, int]:
         return Assignment(ask.forced, 1.0, False), events.FORCED
     assignment = route.splitter.assign(ask.unit)
     return assignment, events.ENROLLED if assignment.enrolled else 0
+
+
+def _context(given: dict[str, Label]) -> dict[str, str]:
+    if len(given) > MOST_CONTEXT:
+        raise Invalid(f"context: expected at most {MOST_CONTEXT} keys, got {len(given)}", field="context")
+    return {check_key(key, "context"): check_key(_text(value), f"context.{key}") for key, value in given.items()}
+
+
+def _text(value: Label) -> str:
+    """As it would be written in JSON."""
+    return value if isinstance(value, str) else str(value).lower() if isinstance(value, bool) else str(value)[: MAX_KEY + 1]
 
 
 def _answer(route: Route, name: str, rows: list[list[Value]], means: Means) -> tuple[ArmRoute, list[Output]]:
@@ -164,6 +183,7 @@ def _spread(row: list[Value], arm: ArmRoute, width: int) -> list[Value]:
 def _tell(
     plan: Plan,
     unit: str | None,
+    context: dict[str, str] | None,
     assignment: Assignment,
     arm: ArmRoute,
     flags: int,
@@ -174,7 +194,7 @@ def _tell(
 ) -> Answer:
     at = means.clock()
     record = Predicted(
-        at, plan.endpoint, plan.plan, unit, assignment.arm, assignment.propensity, arm.version, flags, rows, outputs, latency
+        at, plan.endpoint, plan.plan, unit, assignment.arm, assignment.propensity, arm.version, flags, rows, outputs, latency, context
     )
     prediction_id = _append(record, means)
     return Answer(

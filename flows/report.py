@@ -28,13 +28,20 @@ _EVIDENCE = msgspec.json.Decoder(Evidence)
 def report(store: Store, experiment: str) -> dict[str, Any]:
     """The JSON of an experiment's report; raises NotFound, or Conflict where it has not begun."""
     with store.read() as connection:
-        row = experiments.get(connection, experiment)
-        if row.started is None:
-            raise Conflict(f"experiment {experiment!r} is a draft: start it first", code="experiment-draft")
-        trial = trial_of(connection, row)
+        return report_in(connection, experiment)
+
+
+def report_in(connection: sa.Connection, experiment: str, at: float | None = None) -> dict[str, Any]:
+    """The same inside a transaction; `at` is the journal time, where no reader's position says it."""
+    row = experiments.get(connection, experiment)
+    if row.started is None:
+        raise Conflict(f"experiment {experiment!r} is a draft: start it first", code="experiment-draft")
+    trial = trial_of(connection, row)
+    if at is None:
         read = positions.get(connection, RECORD)
-        at = max(row.started, read.at if read is not None else 0.0)
-        found = reports.report(experiment, row.endpoint, trial.design, snapshot(connection, trial, at), evidence_of(row.evidence))
+        at = 0.0 if read is None else read.at
+    seen = snapshot(connection, trial, max(row.started, at))
+    found = reports.report(experiment, row.endpoint, trial.design, seen, evidence_of(row.evidence))
     return {
         **found,
         "state": row.state,

@@ -84,7 +84,7 @@ def look(connection: sa.Connection, key: Key, looked: Looked, at: float) -> Look
 def _seen(connection: sa.Connection, key: Key) -> Seen:
     counts = shadows.counts(connection, key)
     discordant = (counts.only_primary, counts.only_shadow) if counts.judged == counts.rows else None
-    return Seen(np.array(shadows.unit_means(connection, key), dtype=np.float64), counts.rows, discordant)
+    return Seen(np.fromiter(shadows.unit_means(connection, key), dtype=np.float64), counts.rows, discordant)
 
 
 def _labelled(event: Observed, find: Callable[[Address], Predicted | None]) -> Labelled | None:

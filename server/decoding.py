@@ -36,12 +36,13 @@ def decode(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
         raise TooLarge("body: nested too deeply", field="body") from None
 
 
-def convert(given: Any, kind: type[T]) -> T:
-    """`given` as a `kind`; raises Invalid naming the field."""
+def convert(given: Any, kind: type[T], where: str = "") -> T:
+    """`given`, which stands at `where` of a body, as a `kind`; raises Invalid naming the field."""
     try:
         return msgspec.convert(given, kind)
     except msgspec.ValidationError as error:
-        raise _worded(str(error), kind, None) from None
+        found = _worded(str(error), kind, None)
+        raise Invalid(where + found.message, field=f"{where}{found.field}") from None
 
 
 def _worded(message: str, kind: Any, body: bytes | None) -> Invalid:

@@ -17,6 +17,7 @@ from gunicorn.http.errors import ParseException
 
 from core.errors import Invalid, Malformed, TiltyardError, TooLarge
 from core.ids import parse_version
+from core.values import Label
 from flows import outcome
 from flows.outcome import Desk, OutcomePost
 from flows.predict import Answer, Ask, predict, predict_pinned
@@ -43,6 +44,7 @@ class PredictBody(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=T
     unit: str | None = None
     features: dict[str, Any] | None = None
     instances: list[Any] | None = None
+    context: dict[str, Label] | None = None
 
 
 class Reply(NamedTuple):
@@ -118,7 +120,7 @@ class HotRoutes:
         body = decode(_PREDICT_BODY, self._body(environ))
         self._check_rows(len(body.instances or ()))
         unit = body.unit if body.unit is not None else _unit(environ)
-        answer = predict(route, Ask(unit, body.features, body.instances, self._forced(environ)), worker.means)
+        answer = predict(route, Ask(unit, body.features, body.instances, self._forced(environ), body.context), worker.means)
         return self._answered(answer, _encode(answer))
 
     def _infer(self, environ: Environ, name: str) -> Reply:

@@ -70,6 +70,12 @@ def aside(connection: sa.Connection) -> dict[str, int]:
     return {row.reader: row.events for row in connection.execute(query)}
 
 
+def aside_of(connection: sa.Connection, reader: str) -> set[Position]:
+    """Where the events stand that a reader has put aside."""
+    query = sa.select(set_aside.c.segment, set_aside.c.offset).where(set_aside.c.reader == reader)
+    return {Position(row.segment, row.offset) for row in connection.execute(query)}
+
+
 def drop(connection: sa.Connection, reader: str) -> None:
     """Forget a reader that is done for good."""
     connection.execute(sa.delete(positions).where(positions.c.reader == reader))

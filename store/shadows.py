@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import sqlalchemy as sa
@@ -48,10 +48,10 @@ def save_pairs(connection: sa.Connection, key: Key, rows: Sequence[PairRow]) -> 
     dialect.insert_new(connection, shadow_pairs, [{**named, **row._asdict()} for row in rows])
 
 
-def unit_means(connection: sa.Connection, key: Key) -> list[float]:
-    """Each unit's mean difference of loss, shadow − primary. Reads all pairs."""
+def unit_means(connection: sa.Connection, key: Key) -> Iterator[float]:
+    """Each unit's mean difference of loss, shadow − primary, one after the other: there may be millions. Reads all pairs."""
     mean = sa.func.avg(_COLUMNS.shadow_loss - _COLUMNS.primary_loss)
-    return list(connection.scalars(sa.select(mean).where(_of(key)).group_by(_COLUMNS.unit)))
+    return iter(connection.scalars(sa.select(mean).where(_of(key)).group_by(_COLUMNS.unit)))
 
 
 def counts(connection: sa.Connection, key: Key) -> Counts:

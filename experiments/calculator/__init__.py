@@ -11,7 +11,6 @@ import numpy as np
 
 from core.errors import NotFound, Refused
 
-
 OUT_OF_RANGE = "the figures are beyond the range of floating point"
 
 

@@ -28,6 +28,9 @@ DIGITS = 1e6
 ROUNDED = Fraction(3, 2) * Fraction(sys.float_info.epsilon)
 """Of `sum_squares`: by how much its difference from sum²/n may be off when both sums were correctly rounded."""
 
+UNDERFLOW = Fraction(5e-324)
+"""And for each value, by how much more, since the square of a small one is rounded to a multiple of this."""
+
 
 class Sums(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`n` values by their sum and sum of squares, as an SQL query gives them."""
@@ -47,7 +50,7 @@ class Sums(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         if self.n == 0:
             return self._nothing(at)
         total, squares = Fraction(self.sum), Fraction(self.sum_squares)
-        m2, rounded = squares - total * total / self.n, Fraction(0) if self._exact else ROUNDED * squares
+        m2, rounded = squares - total * total / self.n, Fraction(0) if self._exact else ROUNDED * squares + UNDERFLOW * self.n
         if m2 < -rounded or squares < 0 or (self.n == 1 and m2 > rounded):
             expected = "sum²" if self.n == 1 else "at least sum²/n"
             raise Invalid(f"{at}sum_squares: expected {expected}, got {self.sum_squares:g}", field=f"{at}sum_squares")

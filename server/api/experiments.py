@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 from flask import Blueprint, Response
 
 from experiments.design import Design
-from flows import experiment, report
+from flows import experiment, metric, report
 from flows.experiment import Changed
 from server.api import requests
 from server.api.requests import answer, applied, body, home, order
+from server.decoding import convert
 
 blueprint = Blueprint("experiments", __name__, url_prefix="/v1/experiments")
 blueprint.before_request(requests.admit)
 
 
 class CreateBody(msgspec.Struct, forbid_unknown_fields=True):
-    """A new experiment; it starts at once unless it is a draft."""
+    """A new experiment; it starts at once unless it is a draft. What its metrics leave out is as declared on the endpoint."""
 
     experiment: str
     endpoint: str
-    design: Design
+    design: dict[str, Any]
     draft: bool = False
     reason: str = "by REST"
 
@@ -41,9 +44,8 @@ def list_experiments() -> Response:
 def create() -> Response:
     """A new experiment."""
     given = body(CreateBody)
-    return _changed(
-        experiment.create(home().place, given.experiment, given.endpoint, given.design, order(given.reason), draft=given.draft), 201
-    )
+    design = convert(metric.complete(home().store, given.endpoint, given.design), Design, "design.")
+    return _changed(experiment.create(home().place, given.experiment, given.endpoint, design, order(given.reason), draft=given.draft), 201)
 
 
 @blueprint.get("/<name>")

@@ -3,38 +3,16 @@
 from __future__ import annotations
 
 import sys
-from importlib import import_module
 
 import click
 
 from core.errors import TiltyardError
+from server.cli.lazy import Lazy
 
-_COMMANDS = {
-    "serve": "serve",
-    "demo": "demo",
-    "model": "model",
-    "endpoint": "endpoint",
-    "experiment": "experiment",
-    "outcome": "outcome",
-    "stats": "stats",
-    "token": "token",
-}
+_COMMANDS = ("serve", "demo", "model", "endpoint", "metric", "experiment", "outcome", "stats", "token")
 
 
-class _Lazy(click.Group):
-    """Imports a command's module when it is asked for, so that each starts fast."""
-
-    def list_commands(self, _ctx: click.Context) -> list[str]:
-        return list(_COMMANDS)
-
-    def get_command(self, _ctx: click.Context, name: str) -> click.Command | None:
-        if name not in _COMMANDS:
-            return None
-        found: click.Command = import_module(f"server.cli.{_COMMANDS[name]}").command
-        return found
-
-
-@click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Lazy, modules={name: f"server.cli.{name}" for name in _COMMANDS}, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="tiltyard")
 def cli() -> None:
     """An online model server in which a challenger model proves itself against the champion on live traffic.

@@ -1,71 +1,110 @@
-"""`tiltyard experiment`: create, start, stop, list, report."""
+"""`tiltyard experiment`: create, start, stop, list, report, recompute; what plans and draws is in files of its own."""
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
 from typing import Any
 
 import click
+import msgspec
 
+from core.errors import Malformed
+from server.cli.lazy import Lazy
 from server.cli.options import home, json_option, order, show, table
 
 
-@click.group("experiment")
+@click.group("experiment", cls=Lazy, modules={"plot": "server.cli.plot", "power": "server.cli.power", "simulate": "server.cli.simulate"})
 def command() -> None:
     """Test whether a treatment increases a business metric."""
+
+
+def design_options(function: Callable[..., None]) -> Callable[..., None]:
+    """What an experiment declares; handed over as one `design`, with what was given alone."""
+
+    @wraps(function)
+    def handed(design: str | None, success: Any, guardrail: Any, info: Any, **given: Any) -> None:
+        named = {"success": success, "guardrail": guardrail, "info": info}
+        own = {name: given.pop(name) for name in _DESIGN if name in given}
+        function(design=_design(design, named, {name: value for name, value in own.items() if value not in (None, False, ())}), **given)
+
+    found: Callable[..., None] = handed
+    for option in reversed(_OPTIONS):
+        found = option(found)
+    return found
+
+
+def _seconds(option: str, field: str, said: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    return click.option(option, field, type=float, metavar="SECONDS", help=said)
+
+
+_OPTIONS = (
+    click.option("--success", multiple=True, metavar="METRIC", help="A metric to be improved."),
+    click.option("--guardrail", multiple=True, metavar="METRIC", help="A metric not to be hurt."),
+    click.option("--info", multiple=True, metavar="METRIC", help="A metric that decides nothing."),
+    click.option("--mde", type=float, help="The smallest difference that matters, in the units of the first success metric."),
+    click.option("--relative", is_flag=True, help="The MDE is a share of the metric's mean."),
+    click.option("--alpha", type=float, help="The error rate of each direction.  [default: 0.05]"),
+    click.option("--power", type=float, help="The power for which the test is planned.  [default: 0.8]"),
+    _seconds("--window", "window_seconds", "How long after its entry a unit's outcomes count.  [default: 86400]"),
+    _seconds("--lateness", "lateness_seconds", "How much longer late outcomes are waited for.  [default: 0]"),
+    _seconds("--look-every", "look_every_seconds", "How often evidence is taken.  [default: 300]"),
+    _seconds("--horizon", "horizon_seconds", "When to give up: keep control if nothing is shown by then."),
+    click.option("--test", help="What decides on success: always-valid (the default), group-sequential or fixed-horizon."),
+    click.option("--maximum", type=float, help="Of a group-sequential test: planned samples at most.  [default: 1.055]"),
+    click.option("--spending", help="Of a group-sequential test: obrien-fleming (the default), pocock or power."),
+    click.option("--phi", type=float, help="The exponent of power spending."),
+    click.option("--interim-looks", type=int, help="In how many steps a group-sequential test spends alpha.  [default: 14]"),
+    click.option("--slice", "slices", multiple=True, metavar="KEY", help="A context key or feature to break the report down by."),
+    click.option("--design", metavar="FILE", help="A JSON file with the design as over REST; options come on top of it."),
+)
+_DESIGN = (
+    "mde",
+    "relative",
+    "alpha",
+    "power",
+    "window_seconds",
+    "lateness_seconds",
+    "look_every_seconds",
+    "horizon_seconds",
+    "test",
+    "maximum",
+    "spending",
+    "phi",
+    "interim_looks",
+    "slices",
+)
 
 
 @command.command("create")
 @click.argument("name")
 @click.option("--endpoint", required=True, help="The endpoint whose arms are compared.")
-@click.option("--success", multiple=True, required=True, metavar="METRIC", help="A metric to be increased.")
-@click.option("--guardrail", multiple=True, metavar="METRIC", help="A metric not to be hurt.")
-@click.option("--window", default=86400.0, show_default=True, metavar="SECONDS", help="How long after its entry a unit's outcomes count.")
-@click.option("--lateness", default=0.0, show_default=True, metavar="SECONDS", help="How much longer late outcomes are waited for.")
-@click.option("--mde", required=True, type=float, help="The smallest difference of the mean that matters, in the metric's units.")
-@click.option("--relative", is_flag=True, help="The MDE is a share of the metric's mean.")
-@click.option("--alpha", default=0.05, show_default=True, help="The error rate of each direction.")
-@click.option("--look-every", default=300.0, show_default=True, metavar="SECONDS", help="How often evidence is taken.")
-@click.option(
-    "--horizon",
-    type=float,
-    metavar="SECONDS",
-    help="When to give up: keep control if enough units have shown nothing by then.",
-)
+@design_options
 @click.option("--draft", is_flag=True, help="Do not start yet.")
 @json_option
-def create(
-    name: str,
-    endpoint: str,
-    success: tuple[str, ...],
-    guardrail: tuple[str, ...],
-    window: float,
-    lateness: float,
-    mde: float,
-    relative: bool,
-    alpha: float,
-    look_every: float,
-    horizon: float | None,
-    draft: bool,
-    as_json: bool,
-) -> None:
-    """Create the experiment NAME, and start it unless it is a draft."""
-    from experiments.design import Design
-    from experiments.metric import Metric
-    from flows import experiment
+def create(name: str, endpoint: str, design: dict[str, Any], draft: bool, as_json: bool) -> None:
+    """Create the experiment NAME, and start it unless it is a draft.
 
-    metrics = [*(Metric(name=each, role="success") for each in success), *(Metric(name=each, role="guardrail") for each in guardrail)]
-    design = Design(
-        metrics=metrics,
-        mde=mde,
-        relative=relative,
-        alpha=alpha,
-        window_seconds=window,
-        lateness_seconds=lateness,
-        look_every_seconds=look_every,
-        horizon_seconds=horizon,
-    )
-    found = experiment.create(home().place, name, endpoint, design, order(None), draft=draft).shown
-    show(found, f"experiment {name} on {endpoint}: {found['state']}", as_json=as_json)
+    What is said of its metrics on the endpoint (`tiltyard metric declare`) holds here too; where no metric is named, all declared ones
+    are taken.
+    """
+    _create(name, endpoint, design, draft, as_json)
+
+
+@command.command("aa")
+@click.argument("name")
+@click.option("--endpoint", required=True, help="The endpoint; where control is alone, a second arm of its version is added.")
+@design_options
+@click.option("--draft", is_flag=True, help="Do not start yet.")
+@json_option
+def a_a(name: str, endpoint: str, design: dict[str, Any], draft: bool, as_json: bool) -> None:
+    """Create an A/A test: all arms serve the same version, so whatever differs is an error in the set-up.
+
+    Units, outcomes and checks are those of a real experiment. A difference that is shown makes it invalid; at its horizon it is kept.
+    """
+    _create(name, endpoint, {**design, "aa": True}, draft, as_json)
 
 
 @command.command("start")
@@ -111,6 +150,58 @@ def report(name: str, as_json: bool) -> None:
 
     found = flow.report(home().store, name)
     show(found, report_table(found), as_json=as_json)
+
+
+@command.command("recompute")
+@click.argument("name")
+@json_option
+def recompute(name: str, as_json: bool) -> None:
+    """Make the report of NAME anew from the journal alone, and say whether it comes out the same (if not: exit 1)."""
+    from experiments.table import table as report_table
+    from flows import recompute as flow
+    from flows.adopt import loader
+
+    here = home()
+    source = flow.Source(here.store, here.journal, loader(here.store, here.blobs), here.settings.quarantine_seconds)
+    found = flow.recompute(source, name)
+    said = f"recomputed from {found.events} events: " + ("the same report" if not found.differences else "it differs:")
+    text = "\n".join([report_table(found.report).rstrip(), "", said, *(f"  {each}" for each in found.differences)])
+    shown = {"same": not found.differences, "events": found.events, "differences": found.differences, "report": found.report}
+    show(shown, text, as_json=as_json)
+    if found.differences:
+        sys.exit(1)
+
+
+def _create(name: str, endpoint: str, given: dict[str, Any], draft: bool, as_json: bool) -> None:
+    from experiments.design import Design
+    from flows import experiment, metric
+    from server.decoding import convert
+
+    here = home()
+    design = convert(metric.complete(here.store, endpoint, given), Design)
+    found = experiment.create(here.place, name, endpoint, design, order(None), draft=draft).shown
+    show(found, f"experiment {name} on {endpoint}: {found['state']}", as_json=as_json)
+
+
+def _design(file: str | None, named: dict[str, tuple[str, ...]], own: dict[str, Any]) -> dict[str, Any]:
+    """The file's design with the options on top; metrics that were named replace those of the file."""
+    found = _read(file) if file is not None else {}
+    metrics = [{"name": each, "role": role} for role, names in named.items() for each in names]
+    if "slices" in own:
+        own["slices"] = list(own["slices"])
+    found = {**found, **own, **({"metrics": metrics} if metrics else {})}
+    if "mde" not in found:
+        raise click.UsageError("Missing option '--mde': the smallest difference that matters.")
+    return found
+
+
+def _read(file: str) -> dict[str, Any]:
+    try:
+        return msgspec.json.decode(Path(file).read_bytes(), type=dict[str, Any])
+    except OSError as error:
+        raise click.UsageError(f"--design {file}: {error.strerror}") from None
+    except msgspec.MsgspecError as error:
+        raise Malformed(f"--design {file}: expected a JSON object: {error}") from None
 
 
 def _state(found: dict[str, Any], as_json: bool) -> None:

@@ -39,7 +39,7 @@ def test_published_bounds(shape: Shape, looks: list[float], expected: list[float
     assert bounds(0.025, looks, *shape) == pytest.approx(expected, abs=1e-6)
 
 
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(alphas, st.floats(0.01, 0.98), st.floats(0.001, 0.99), shapes)
 @example(0.025, 0.5, 0.001, ("pocock", None))
 @example(0.025, 0.5, 1e-5, ("pocock", None))

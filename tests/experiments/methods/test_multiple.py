@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from statsmodels.stats.multitest import multipletests
@@ -17,6 +17,7 @@ from experiments.methods.multiple import benjamini_hochberg, holm
 p_values = st.lists(st.floats(0.0, 1.0) | st.sampled_from([0.01, 0.05]), min_size=1, max_size=30)
 
 
+@settings(max_examples=40)
 @given(p_values)
 def test_as_in_statsmodels(given_values: list[float]) -> None:
     """Both adjustments, in the order given, with ties."""

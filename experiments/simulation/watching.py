@@ -1,0 +1,164 @@
+"""What a reader makes of the looks: the evidence of the product's tests, for many experiments at once.
+
+`clocked` is `effect.freeze` and `tracking.track` on arrays, with one success metric to be increased and one treatment.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import special
+
+from experiments.design import Design
+from experiments.effect import FEWEST_HARM
+from experiments.methods import always_valid, conversions
+from experiments.methods.means import NEAR_ZERO
+from experiments.methods.strata import Overlap, compare, overlap
+from experiments.methods.summary import FloatArray, Moments
+from experiments.simulation.generators import IntArray
+from experiments.simulation.traffic import Look
+from experiments.tracking import FEWEST_CONVERSIONS, FEWEST_SUCCESS
+
+BoolArray = NDArray[np.bool_]
+
+
+class Tick(NamedTuple):
+    """One look at all experiments: `z` the statistic and `x` the clock, NaN where there is no test yet; `units` of the smaller arm.
+
+    `better` and `worse` are the log evidence of this look, NaN where it has none; `counted` says where it is of the exact test.
+    """
+
+    z: FloatArray
+    x: FloatArray
+    units: FloatArray
+    better: FloatArray
+    worse: FloatArray
+    counted: BoolArray
+
+
+class Watched(NamedTuple):
+    """The look, from 1, at which each experiment was first shown to be better and worse, 0 where never; and the largest log evidence."""
+
+    better: IntArray
+    worse: IntArray
+    better_evidence: FloatArray
+    worse_evidence: FloatArray
+
+
+class First:
+    """The number of the first look at which something held, and 0 where it has not."""
+
+    def __init__(self, experiments: int) -> None:
+        self.look: IntArray = np.zeros(experiments, dtype=np.int64)
+
+    def see(self, number: int, holds: BoolArray) -> None:
+        self.look[holds & (self.look == 0)] = number
+
+
+def clocked(design: Design, looks: Iterable[Look]) -> Iterator[Tick]:
+    """The figures look by look: mean and variance frozen blinded, V a running maximum, the exact test while few have converted."""
+    metric = design.success[0]
+    c = always_valid.tuning(design.alpha)
+    mean = variance = np.full(1, np.nan)
+    v: FloatArray = np.zeros(1)
+    for look in looks:
+        strata = compare(look.control, look.treatment)
+        sums, units = overlap(strata), _fewest(look, strata.weight > 0.0)
+        mean, variance = _frozen(design, look, mean, variance)
+        v, z, x = _now(design, sums, v, mean, variance)
+        better, worse = always_valid.log_evidence(z, x, c), always_valid.log_evidence(-z, x, c)
+        counted = np.zeros(units.shape, dtype=np.bool_)
+        if metric.kind == "binary":
+            converted, more, fewer = exact(look)
+            counted = (converted > 0.0) & (np.isnan(z) | (converted < FEWEST_CONVERSIONS))
+            better, worse = np.where(counted, more, better), np.where(counted, fewer, worse)
+        yield Tick(
+            z,
+            x,
+            units,
+            np.where((units >= FEWEST_SUCCESS) & np.isfinite(better), better, np.nan),
+            np.where((units >= FEWEST_HARM) & np.isfinite(worse), worse, np.nan),
+            counted,
+        )
+
+
+def always(design: Design, ticks: Iterable[Tick]) -> Watched:
+    """The always-valid test in both directions: shown from the look on at which M ≥ 1/α."""
+    better = worse = np.full(1, np.nan)
+    firsts: tuple[First, First] | None = None
+    for number, tick in enumerate(ticks, start=1):
+        firsts = firsts or (First(tick.units.size), First(tick.units.size))
+        for first, evidence in zip(firsts, (tick.better, tick.worse), strict=True):
+            first.see(number, evidence >= -math.log(design.alpha))
+        better, worse = np.fmax(better, tick.better), np.fmax(worse, tick.worse)
+    if firsts is None:
+        raise ValueError("no looks were made")
+    return Watched(firsts[0].look, firsts[1].look, better, worse)
+
+
+def naive(alpha: float, looks: Iterable[Look]) -> IntArray:
+    """The first look at which a one-sided test that knows nothing of the other looks rejects, from 500 units an arm on; 0 where none.
+
+    In the last phase that has begun, with Welch's standard error.
+    """
+    critical, first = float(special.ndtri(1.0 - alpha)), None
+    for number, look in enumerate(looks, start=1):
+        strata = compare(look.control, look.treatment)
+        last = int(np.flatnonzero((strata.weight > 0.0).any(0))[-1:].sum())
+        with np.errstate(divide="ignore", invalid="ignore"):
+            z = strata.estimate[:, last] / np.sqrt(strata.se2[:, last])
+        first = first or First(z.size)
+        first.see(number, (_fewest(look, strata.weight > 0.0) >= FEWEST_SUCCESS) & (z > critical))
+    if first is None:
+        raise ValueError("no looks were made")
+    return first.look
+
+
+def exact(look: Look) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Converted units of both arms, and the exact test's log evidence of more and of fewer in treatment, over phases."""
+    s, f = (np.rint(arm.n * arm.mean) for arm in (look.treatment, look.control))
+    more, fewer = conversions.log_evidence(s, f, look.shares), conversions.log_evidence(f, s, 1.0 - look.shares)
+    return (s + f).sum(-1), more.sum(-1), fewer.sum(-1)
+
+
+def pooled(*arms: Moments) -> Moments:
+    """All phases of all these arms as one sample, of shape (experiments,)."""
+    n = np.concatenate([arm.n for arm in arms], -1)
+    means, variances = (np.concatenate([column[i] for column in arms], -1) for i in (1, 2))
+    total = n.sum(-1)
+    mean = (n * means).sum(-1) / np.maximum(total, 1.0)
+    m2 = (np.maximum(n - 1.0, 0.0) * variances + n * (means - mean[:, None]) ** 2).sum(-1)
+    return Moments(total, mean, m2 / np.maximum(total - 1.0, 1.0))
+
+
+def _frozen(design: Design, look: Look, mean: FloatArray, variance: FloatArray) -> tuple[FloatArray, FloatArray]:
+    if not np.isnan(mean).any():
+        return mean, variance
+    both = pooled(look.control, look.treatment)
+    ready = (np.minimum(look.control.n.sum(-1), look.treatment.n.sum(-1)) >= FEWEST_HARM) & (both.variance > 0.0)
+    if design.relative:
+        ready &= np.abs(both.mean) > NEAR_ZERO * np.sqrt(both.variance / np.maximum(both.n, 1.0))
+    new = np.isnan(mean) & ready
+    return np.where(new, both.mean, mean), np.where(new, both.variance, variance)
+
+
+def _now(
+    design: Design, sums: Overlap, v: FloatArray, mean: FloatArray, variance: FloatArray
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """V, z and x; V stays, and the others are NaN, where nothing is frozen or nothing varies."""
+    highest = np.maximum(v, sums.v)
+    ready = ~np.isnan(mean) & (highest > 0.0)
+    safe = np.where(ready, highest, 1.0)
+    effect = design.mde * np.abs(mean) if design.relative else np.full(mean.shape, design.mde)
+    x = np.asarray(always_valid.clock(safe, variance, effect, design.alpha, design.power))
+    z = sums.u / np.sqrt(safe)
+    return np.where(ready, highest, v), np.where(ready, z, np.nan), np.where(ready, x, np.nan)
+
+
+def _fewest(look: Look, used: BoolArray) -> FloatArray:
+    """The units of the smaller arm, in phases that have both."""
+    return np.minimum(look.control.n.sum(-1, where=used), look.treatment.n.sum(-1, where=used))
