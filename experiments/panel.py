@@ -21,13 +21,15 @@ if TYPE_CHECKING:
 GREY = "#555555"
 _ESTIMATE, _BOUNDS, _BETTER, _WORSE, _MATTERS = "black", "#0072B2", "#009E73", "#D55E00", "#CC79A7"
 
+_DASHES = (0, (6, 3))
 _DAY = 86400.0
 _MOST_POINTS = 600
 _FEW = 40
 """Points up to this many get a dot each."""
 
 _LEVELS = 3
-_INCHES_PER_CHARACTER = 0.075
+_INCHES_PER_CHARACTER, _INCHES_PER_BOLD = 0.066, 0.09
+"""Of the font that is drawn with, on average and with some to spare."""
 
 
 class Point(NamedTuple):
@@ -54,7 +56,7 @@ class Panel(NamedTuple):
 
     metric: str
     arm: str
-    title: str
+    about: str
     points: list[Point]
     crossings: list[Crossing]
     matters: float | None
@@ -63,11 +65,15 @@ class Panel(NamedTuple):
 
 
 class PhaseLabel(NamedTuple):
-    """Where a phase begins, what is written above that, and how many lines higher than the panel; None where no place is left."""
+    """Where a phase begins, what is written above that, and on which line above the panel (None where no place is left).
+
+    `ends` says that the text ends there, since it would not fit behind it.
+    """
 
     at: float
     text: str
     level: int | None
+    ends: bool
 
 
 def of(report: Data, metric: str, arm: str, points: Sequence[Point]) -> Panel:
@@ -86,7 +92,7 @@ def of(report: Data, metric: str, arm: str, points: Sequence[Point]) -> Panel:
     return Panel(
         metric,
         arm,
-        _title(about, metric, arm, points),
+        _about(about, points),
         thinned(points, {crossing.look for crossing in crossings}),
         crossings,
         None if size is None else (-sign if guardrail else sign) * size,
@@ -111,21 +117,25 @@ def phase_labels(report: Data, wide: float) -> tuple[list[PhaseLabel], int]:
     for phase in report["phases"]:
         at = from_rfc3339(phase["from"])
         text = f"phase {phase['phase']} ({':'.join(f'{100.0 * share:.3g}' for share in phase['weights'].values())})"
-        left = wide * (at - start) / (end - start)
-        left = min(left, wide - _INCHES_PER_CHARACTER * len(text))
+        place = wide * (at - start) / (end - start)
+        ends = place > wide - _INCHES_PER_CHARACTER * len(text)
+        left = place - _INCHES_PER_CHARACTER * len(text) if ends else place
         level = next((k for k in range(_LEVELS) if free[k] <= left), None)
         if level is not None:
             free[level] = left + _INCHES_PER_CHARACTER * (len(text) + 1)
-        found.append(PhaseLabel(at, text, level))
+        found.append(PhaseLabel(at, text, level, ends))
     return found, max((label.level for label in found if label.level is not None), default=-1) + 1
 
 
-def draw(axes: Axes, report: Data, panel: Panel, phases: Sequence[PhaseLabel], title_above: float) -> None:
-    """Draw it; the title stands `title_above` inches above the panel."""
-    axes.set_title(panel.title, loc="left", fontsize=10, fontweight="bold", pad=72.0 * title_above)
+def draw(axes: Axes, report: Data, panel: Panel, phases: Sequence[PhaseLabel], above: float, wide: float) -> None:
+    """Draw it, `wide` inches; its title stands in two lines from `above` inches above the panel on."""
+    title = _fitting(f"{panel.metric}: {panel.arm} − control", wide / _INCHES_PER_BOLD)
+    axes.set_title(title, loc="left", fontsize=10, fontweight="bold", pad=72.0 * above + 14.0)
+    figures = _fitting(panel.about, wide / _INCHES_PER_CHARACTER)
+    axes.annotate(figures, (0.0, 1.0), xycoords="axes fraction", xytext=(0.0, 72.0 * above), textcoords="offset points")
     axes.axhline(0.0, color="black", linewidth=0.8, gid="zero")
     if panel.matters is not None:
-        axes.axhline(panel.matters, color=_MATTERS, linewidth=1.4, linestyle=(0, (6, 3)), gid="margin" if panel.margin else "mde")
+        axes.axhline(panel.matters, color=_MATTERS, linewidth=1.4, linestyle=_DASHES, gid="margin" if panel.margin else "mde")
     _phases(axes, phases)
     if panel.points:
         _lines(axes, panel)
@@ -143,16 +153,15 @@ def legend(figure: Figure, report: Data, panels: Sequence[Panel]) -> None:
     from matplotlib.patches import Patch
 
     level = f"{100.0 * (1.0 - report['design']['alpha']):.4g} %"
-    marks: list[Any] = [
-        Line2D([], [], color=_ESTIMATE, label="estimate, treatment − control"),
-        Patch(facecolor=_BOUNDS, alpha=0.25, edgecolor=_BOUNDS, label=f"between the always-valid bounds, each at {level}"),
+    marks: list[Any] = [Line2D([], [], color=_ESTIMATE, label="estimate, treatment − control")]
+    if any(point.lower is not None for each in panels for point in each.points):
+        marks.append(Patch(facecolor=_BOUNDS, alpha=0.25, edgecolor=_BOUNDS, label=f"between the always-valid bounds, each at {level}"))
+    names = [
+        name for margin, name in ((False, "MDE"), (True, "margin")) if any(p.matters is not None and p.margin is margin for p in panels)
     ]
-    dashes = (0, (6, 3))
-    levels = [each for each in panels if each.matters is not None]
-    names = [name for margin, name in ((False, "MDE"), (True, "margin")) if any(each.margin is margin for each in levels)]
     if names:
-        marks.append(Line2D([], [], color=_MATTERS, linestyle=dashes, label=" or ".join(names)))
-    for better, marker, colour, text in ((True, "^", _BETTER, "shown: better"), (False, "v", _WORSE, "shown: worse")):
+        marks.append(Line2D([], [], color=_MATTERS, linestyle=_DASHES, label=" or ".join(names)))
+    for better, marker, colour, text in ((True, "^", _BETTER, "shown: better, or not worse"), (False, "v", _WORSE, "shown: worse")):
         if any(crossing.better is better for each in panels for crossing in each.crossings):
             marks.append(Line2D([], [], color=colour, marker=marker, markersize=9, linestyle="", label=text))
     shares = ":".join(report["phases"][-1]["weights"]) if report["phases"] else ""
@@ -160,20 +169,25 @@ def legend(figure: Figure, report: Data, panels: Sequence[Panel]) -> None:
     figure.legend(handles=marks, loc="lower center", ncols=3, frameon=False, fontsize=9)
 
 
-def _title(about: Data, metric: str, arm: str, points: Sequence[Point]) -> str:
-    text = f"{metric} ({about['role']}, to {about['direction']}): {arm} − control"
+def _about(about: Data, points: Sequence[Point]) -> str:
+    text = f"{about['role']}, to {about['direction']}"
     if not points:
         return text
     last = points[-1]
     bounds = "" if last.lower is None or last.upper is None else f" [{number(last.lower, sign=True)}, {number(last.upper, sign=True)}]"
-    return f"{text}  {number(last.estimate, sign=True)}{bounds}" if len(text) < 50 else text
+    return f"{text}; now {number(last.estimate, sign=True)}{bounds}"
+
+
+def _fitting(text: str, characters: float) -> str:
+    return text if len(text) <= characters else text[: int(characters) - 1] + "…"
 
 
 def _extent(report: Data) -> tuple[float, float]:
-    """From the start to now, at least a second."""
+    """From the start to a little behind the last look, at least a second."""
     start = from_rfc3339(report["started"])
     last = report["looks"]["last"]
-    return start, max(start + 1.0, from_rfc3339(last) if last else from_rfc3339(report["at"]))
+    passed = from_rfc3339(last or report["at"]) - start
+    return start, start + max(1.0, 1.015 * passed)
 
 
 def _phases(axes: Axes, phases: Sequence[PhaseLabel]) -> None:
@@ -187,6 +201,7 @@ def _phases(axes: Axes, phases: Sequence[PhaseLabel]) -> None:
                 xycoords=axes.get_xaxis_transform(),
                 xytext=(0.0, 4.0 + 13.0 * label.level),
                 textcoords="offset points",
+                ha="right" if label.ends else "left",
                 fontsize=8,
                 color=GREY,
             )
@@ -209,7 +224,10 @@ def _limits(panel: Panel) -> tuple[float, float]:
     Never cut off are 0, the level that matters, the last look, and the looks that are marked.
     """
     estimates = np.array([point.estimate for point in panel.points])
-    sides = [estimates, *(np.array([b for point in panel.points if (b := getattr(point, side)) is not None]) for side in ("lower", "upper"))]
+    sides = [
+        estimates,
+        *(np.array([b for point in panel.points if (b := getattr(point, side)) is not None]) for side in ("lower", "upper")),
+    ]
     marked = {crossing.look for crossing in panel.crossings}
     needed = [0.0] if panel.matters is None else [0.0, panel.matters]
     needed += [point.estimate for point in panel.points if point.look in marked]
@@ -240,7 +258,7 @@ def _cross(axes: Axes, panel: Panel, crossing: Crossing) -> None:
         ha="right" if late else "left",
         color=colour,
         fontweight="bold",
-        bbox={"boxstyle": "square,pad=0.1", "facecolor": "white", "edgecolor": "none", "alpha": 0.8},
+        bbox={"boxstyle": "square,pad=0.1", "facecolor": "white", "edgecolor": "none", "alpha": 0.6},
         zorder=6,
     )
 
@@ -250,9 +268,9 @@ def _scales(axes: Axes, report: Data) -> None:
 
     start, end = _extent(report)
     axes.set_xlim(start / _DAY, end / _DAY)
-    locator = dates.AutoDateLocator(minticks=3, maxticks=8)
+    locator = dates.AutoDateLocator(minticks=3, maxticks=8)  # type: ignore[no-untyped-call]
     axes.xaxis.set_major_locator(locator)
-    axes.xaxis.set_major_formatter(dates.ConciseDateFormatter(locator))
+    axes.xaxis.set_major_formatter(dates.ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
     axes.yaxis.set_major_locator(ticker.MaxNLocator(6))
     axes.yaxis.set_major_formatter(ticker.FuncFormatter(lambda value, _: f"{value:+.4g}" if value else "0"))
     axes.grid(axis="y", color="#e5e5e5", linewidth=0.6)

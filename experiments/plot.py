@@ -88,7 +88,7 @@ def _figure(report: Data, panels: Sequence[Panel], treatments: int) -> Figure:
     wide = (_WIDTH - columns * (_LEFT + _RIGHT)) / columns
     phases, levels = panel.phase_labels(report, wide)
     reason = textwrap.wrap(report["reason"], _CHARACTERS) or [""]
-    head, above, below = 0.55 + _LINE * (len(reason) + 1), 0.42 + _LINE * levels, 0.42
+    head, above, below = 0.55 + _LINE * (len(reason) + 1), 0.6 + _LINE * levels, 0.42
     rows = -(-len(panels) // columns)
     height = head + rows * (above + _HEIGHT + below) + _LEGEND
     figure = Figure(figsize=(_WIDTH, height), dpi=_DPI, facecolor="white")
@@ -98,7 +98,7 @@ def _figure(report: Data, panels: Sequence[Panel], treatments: int) -> Figure:
         left = _LEFT + column * (wide + _LEFT + _RIGHT)
         top = head + row * (above + _HEIGHT + below) + above
         axes = figure.add_axes((left / _WIDTH, 1.0 - (top + _HEIGHT) / height, wide / _WIDTH, _HEIGHT / height))
-        panel.draw(axes, report, each, phases, levels * _LINE + 0.1)
+        panel.draw(axes, report, each, phases, levels * _LINE + 0.08, wide)
     panel.legend(figure, report, panels)
     return figure
 
@@ -107,7 +107,7 @@ def _header(figure: Figure, report: Data, reason: Sequence[str], height: float) 
     made = report["looks"]["made"]
     looks = f"{made} look{'' if made == 1 else 's'}, the last at {report['looks']['last'] or '-'}"
     title = f"{report['verdict'].upper()}   experiment {report['experiment']} on endpoint {report['endpoint']}"
-    lines = [*reason, f"started {report['started']}, now {report['at']}, {looks}"]
+    lines = [*reason, f"started {report['started']}, now {report['at']}, {looks}; all times in UTC"]
     figure.text(0.02, 1.0 - 0.32 / height, title, fontsize=13, fontweight="bold")
     for number, line in enumerate(lines):
         colour = "black" if number < len(reason) else panel.GREY

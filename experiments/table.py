@@ -10,6 +10,7 @@ from experiments.text import Data, fitted, grid, number, p_text, span
 def table(report: Data) -> str:
     """A report (see `report.report`) as text that ends in a newline."""
     parts = [_head(report), _arms(report), *(_metric(name, metric, report) for name, metric in report["metrics"].items())]
+    parts += [_slice(key, found) for key, found in report["slices"].items()]
     parts += [_phases(report), _checks(report), _counts(report), _notes(report)]
     return "\n\n".join("\n".join(row for line in part for row in fitted(line)) for part in parts) + "\n"
 
@@ -32,9 +33,9 @@ def _arms(report: Data) -> list[str]:
 
 def _metric(name: str, metric: Data, report: Data) -> list[str]:
     matters = [f"{word} {number(metric[word])}" for word in ("mde", "margin") if metric[word] is not None]
-    about = ", ".join([metric["role"], metric["kind"], f"to {metric['direction']}", f"window {metric['window_seconds']:g} s", *matters])
+    about = ", ".join([metric["role"], _kind(metric), f"to {metric['direction']}", f"window {metric['window_seconds']:g} s", *matters])
     level = f"{1.0 - report['design']['alpha']:.4g}"
-    lines = [f"{name} ({about})"]
+    lines = [f"{name} ({about})", *_made_with(metric)]
     rows = [[arm, a["units"], number(a["mean"]), span(a["lower"], a["upper"]), a.get("refused", "")] for arm, a in metric["arms"].items()]
     lines += ["  " + line for line in grid(["arm", "units", "mean", f"{level} interval", ""], rows)]
     for arm, difference in metric["differences"].items():
@@ -42,24 +43,76 @@ def _metric(name: str, metric: Data, report: Data) -> list[str]:
     return lines
 
 
+def _kind(metric: Data) -> str:
+    words = {"ratio": "denominator", "label_loss": "loss", "quantile": "quantile"}
+    more = words.get(metric["kind"])
+    return f"{metric['kind']}" if more is None else f"{metric['kind']} {metric[more]}"
+
+
+def _made_with(metric: Data) -> Iterator[str]:
+    cap, covariate = metric.get("cap"), metric["covariate"]
+    if cap is not None:
+        yield f"  values above {number(cap['value'])} count as that ({cap['source']})"
+    if covariate is not None:
+        explained = covariate["variance_explained"]
+        gain = f", explains {explained:.1%} of the variance" if explained is not None else ""
+        yield f"  covariate {covariate['name']} ({covariate['estimator']}){gain}{_refused(covariate)}"
+    if "values_scanned" in metric:
+        yield f"  as of the last look that scanned: {metric['values_scanned']} values"
+
+
+def _refused(figures: Data) -> str:
+    return f": refused, {figures['refused']}" if "refused" in figures else ""
+
+
 def _difference(arm: str, d: Data, success: str) -> Iterator[str]:
     if "refused" in d:
         yield f"{arm} - control: refused, {d['refused']}"
+        yield from _exact(d)
         return
     side = "lower" if d["alternative"] == "greater" else "upper"
     lift = "-" if d["relative"] is None else f"{d['relative']:+.2%}"
     yield f"{arm} - control: {number(d['estimate'], sign=True)} (se {number(d['se'])}), relative {lift}"
     yield (
-        f"  always-valid: {side} bound {number(d[side], sign=True)}, p {p_text(d['p_value'])}{_since(d['shown'], success)};"
+        f"  {d['method']}: {side} bound {number(d[side], sign=True)}, p {p_text(d['p_value'])}{_since(d['shown'], success)};"
         f" harm p {p_text(d['harm']['p_value'])}{_since(d['harm']['shown'], 'worse')}"
     )
+    if d.get("interims"):
+        last = d["interims"][-1]
+        yield f"  {len(d['interims'])} interim looks, the last at {last['fraction']:.1%} of the maximum: z {number(last['z'])}"
+    yield from _exact(d)
     if "waiting" in d:
         yield f"  waiting: {d['waiting']}"
     fixed = d["fixed"]
     if "refused" not in fixed:
         yield f"  fixed horizon ({fixed['method']}): {span(fixed['lower'], fixed['upper'])}, p {p_text(fixed['p_value'])}"
+        if fixed["warning"] is not None:
+            yield f"    {fixed['warning']}"
     if len(d["by_phase"]) > 1:
         yield from _over_phases(d)
+
+
+def _exact(d: Data) -> Iterator[str]:
+    """The exact test of a binary metric, where it is what decides."""
+    found = d.get("exact")
+    if found is not None and found.get("decides"):
+        converted = ", ".join(f"{arm} {n}" for arm, n in found["converted"].items())
+        yield f"  exact test while few convert ({converted}): p {p_text(found['p_value'])}, harm p {p_text(found['harm_p_value'])}"
+
+
+def _slice(key: str, parts: Data) -> list[str]:
+    """By part and metric the difference with its adjusted p value."""
+    rows = []
+    for part, metrics in parts.items():
+        for metric, arms in metrics.items():
+            for arm, cell in arms.items():
+                figures = cell.get("refused") or f"{number(cell['estimate'], sign=True)} {span(cell['lower'], cell['upper'])}"
+                units = ":".join(str(n) for n in cell["units"].values())
+                rows.append([part, metric, arm, units, figures, p_text(cell["adjusted"])])
+    if not rows:
+        return [f"slice {key}: no unit has matured yet"]
+    head = ["part", "metric", "arm", "units", "difference", "p adjusted"]
+    return [f"slice {key} (exploratory: it decides nothing)", *("  " + line for line in grid(head, rows))]
 
 
 def _over_phases(d: Data) -> Iterator[str]:

@@ -59,31 +59,28 @@ class First:
         self.look[holds & (self.look == 0)] = number
 
 
-def clocked(design: Design, looks: Iterable[Look]) -> Iterator[Tick]:
-    """The figures look by look: mean and variance frozen blinded, V a running maximum, the exact test while few have converted."""
+def clocked(design: Design, looks: Iterable[Look], *, guarded: bool = True) -> Iterator[Tick]:
+    """The figures look by look: mean and variance frozen blinded, V a running maximum, the exact test while few have converted.
+
+    Not `guarded`: with Welch's standard error alone, for comparison.
+    """
     metric = design.success[0]
     c = always_valid.tuning(design.alpha)
     mean = variance = np.full(1, np.nan)
     v: FloatArray = np.zeros(1)
     for look in looks:
         strata = compare(look.control, look.treatment)
-        sums, units = overlap(strata), _fewest(look, strata.weight > 0.0)
+        sums = overlap(strata if guarded else strata._replace(guarded=strata.se2))
+        units = _fewest(look, strata.weight > 0.0)
         mean, variance = _frozen(design, look, mean, variance)
         v, z, x = _now(design, sums, v, mean, variance)
-        better, worse = always_valid.log_evidence(z, x, c), always_valid.log_evidence(-z, x, c)
+        better, worse = (np.array(always_valid.log_evidence(side, x, c)) for side in (z, -z))
         counted = np.zeros(units.shape, dtype=np.bool_)
         if metric.kind == "binary":
-            converted, more, fewer = exact(look)
-            counted = (converted > 0.0) & (np.isnan(z) | (converted < FEWEST_CONVERSIONS))
-            better, worse = np.where(counted, more, better), np.where(counted, fewer, worse)
-        yield Tick(
-            z,
-            x,
-            units,
-            np.where((units >= FEWEST_SUCCESS) & np.isfinite(better), better, np.nan),
-            np.where((units >= FEWEST_HARM) & np.isfinite(worse), worse, np.nan),
-            counted,
-        )
+            converted = (look.control.n * look.control.mean + look.treatment.n * look.treatment.mean).sum(-1)
+            counted = (converted > 0.5) & (np.isnan(z) | (converted < FEWEST_CONVERSIONS - 0.5))
+            better[counted], worse[counted] = exact(look, counted)
+        yield Tick(z, x, units, kept(better, units, FEWEST_SUCCESS), kept(worse, units, FEWEST_HARM), counted)
 
 
 def always(design: Design, ticks: Iterable[Tick]) -> Watched:
@@ -118,11 +115,10 @@ def naive(alpha: float, looks: Iterable[Look]) -> IntArray:
     return first.look
 
 
-def exact(look: Look) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Converted units of both arms, and the exact test's log evidence of more and of fewer in treatment, over phases."""
-    s, f = (np.rint(arm.n * arm.mean) for arm in (look.treatment, look.control))
-    more, fewer = conversions.log_evidence(s, f, look.shares), conversions.log_evidence(f, s, 1.0 - look.shares)
-    return (s + f).sum(-1), more.sum(-1), fewer.sum(-1)
+def exact(look: Look, of: BoolArray) -> tuple[FloatArray, FloatArray]:
+    """The log evidence of more and of fewer conversions in treatment by the exact test, over phases, of the chosen experiments."""
+    s, f = (np.rint(arm.n[of] * arm.mean[of]) for arm in (look.treatment, look.control))
+    return conversions.log_evidence(s, f, look.shares).sum(-1), conversions.log_evidence(f, s, 1.0 - look.shares).sum(-1)
 
 
 def pooled(*arms: Moments) -> Moments:
@@ -146,9 +142,7 @@ def _frozen(design: Design, look: Look, mean: FloatArray, variance: FloatArray) 
     return np.where(new, both.mean, mean), np.where(new, both.variance, variance)
 
 
-def _now(
-    design: Design, sums: Overlap, v: FloatArray, mean: FloatArray, variance: FloatArray
-) -> tuple[FloatArray, FloatArray, FloatArray]:
+def _now(design: Design, sums: Overlap, v: FloatArray, mean: FloatArray, variance: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
     """V, z and x; V stays, and the others are NaN, where nothing is frozen or nothing varies."""
     highest = np.maximum(v, sums.v)
     ready = ~np.isnan(mean) & (highest > 0.0)
@@ -157,6 +151,11 @@ def _now(
     x = np.asarray(always_valid.clock(safe, variance, effect, design.alpha, design.power))
     z = sums.u / np.sqrt(safe)
     return np.where(ready, highest, v), np.where(ready, z, np.nan), np.where(ready, x, np.nan)
+
+
+def kept(evidence: FloatArray, units: FloatArray, fewest: int) -> FloatArray:
+    """The evidence, NaN where there are too few units or the figures are out of range."""
+    return np.where((units >= fewest) & np.isfinite(evidence), evidence, np.nan)
 
 
 def _fewest(look: Look, used: BoolArray) -> FloatArray:

@@ -186,6 +186,13 @@ class Server:
         assert done.returncode == code, (done.returncode, done.stderr)
         return done.stderr if code else json.loads(done.stdout)
 
+    def cli_text(self, *arguments: object) -> str:
+        """What a command says to people."""
+        command = [TILTYARD, *map(str, arguments)]
+        done = subprocess.run(command, env=self.environ, capture_output=True, text=True, cwd=self.home.parent, timeout=120)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
     def _running(self) -> subprocess.Popen[bytes]:
         assert self.process is not None, "the server does not run"
         return self.process

@@ -1,0 +1,192 @@
+"""What an endpoint's units have brought so far, from the journal alone: as if an experiment had run on it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from core.events import FORCED, PINNED, Observed, Predicted
+from core.ids import Address, format_prediction_id, parse_prediction_id
+from core.values import Position
+from experiments import losses
+from experiments.methods import joint, winsor
+from experiments.methods.joint import Joint
+from experiments.methods.summary import LARGEST
+from experiments.metric import EVENTS, PREDICTIONS, Metric
+from experiments.units import Window
+from flows.entering import earlier
+from flows.follow import decode
+from flows.homes import Identity, home_of, unit_of
+from flows.known import Known
+from journal import segments
+from journal.lookup import Lookup
+from journal.reader import Entry, Reader
+from journal.segment import path
+
+BATCH = 500
+"""Entries between two pauses: about 5 ms of work."""
+
+
+class Unit:
+    """A unit: its entry, its outcomes within the window (sum and number), its denominator's, and the sum and number of earlier ones."""
+
+    __slots__ = ("before", "below", "entry", "events", "number", "total")
+
+    def __init__(self, entry: float, before: tuple[float, int]) -> None:
+        self.entry = entry
+        self.total, self.events = 0.0, 0
+        self.below, self.number = 0.0, 0
+        self.before = before
+
+
+class Traffic(NamedTuple):
+    """The units that entered from `first` to `end` (journal time in seconds), in the order of their entry."""
+
+    units: list[Unit]
+    first: float
+    end: float
+
+
+def scan(
+    journal: Path,
+    endpoint: str,
+    metric: Metric,
+    window: Window,
+    since: float,
+    enter_from: float | None = None,
+    pause: Callable[[], object] = lambda: None,
+) -> Traffic:
+    """The units whose first request in the journal's time from `since` on (or `enter_from`) was answered by the endpoint.
+
+    What comes into the journal meanwhile is left out. `pause` is called every few milliseconds of work.
+    """
+    seen = _Scan(endpoint, metric, window, since if enter_from is None else enter_from, Known(Lookup(journal).get))
+    at = since
+    for number, entry in enumerate(_entries(journal, since)):
+        if number % BATCH == 0:
+            pause()
+        event = decode(entry)
+        if event is None or event.at < since:
+            continue
+        at = max(at, event.at)
+        if isinstance(event, Predicted):
+            seen.predicted(entry.address, event, at)
+        elif isinstance(event, Observed):
+            seen.observed(event, at)
+    units = list(seen.units.values())
+    return Traffic(units, units[0].entry if units else at, at)
+
+
+def values(traffic: Traffic, metric: Metric, window: Window) -> tuple[int, Joint]:
+    """How many units' windows were over at the end, and the joint summary of the values of those that the metric counts.
+
+    y is the value, x a ratio's denominator, else what the unit had brought before its entry.
+    """
+    by = window.entered_by(traffic.end)
+    over = [unit for unit in traffic.units if unit.entry <= by]
+    pairs = [pair for unit in over if (pair := _measure(metric, unit)) is not None]
+    if not pairs:
+        return len(over), joint.NOTHING
+    y, x = zip(*pairs, strict=True)
+    cap = metric.cap if metric.cap_percentile is None else winsor.cap_of(y, metric.cap_percentile)
+    return len(over), joint.of(y if cap is None else [min(each, cap) for each in y], x)
+
+
+class _Scan:
+    def __init__(self, endpoint: str, metric: Metric, window: Window, enter_from: float, known: Known) -> None:
+        self.units: dict[str, Unit] = {}
+        self._endpoint = endpoint
+        self._metric = metric
+        self._window = window
+        self._enter_from = enter_from
+        self._known = known
+        self._wanted = {metric.numerator, metric.denominator} - {None, PREDICTIONS, EVENTS}
+        self._ids: set[Identity] = set()
+        self._before: dict[str, tuple[float, int]] = {}
+
+    def predicted(self, address: Address, event: Predicted, now: float) -> None:
+        """A request; one whose arm was not drawn by chance says nothing of an experiment."""
+        self._known.remember(address, event)
+        if event.endpoint != self._endpoint or event.flags & (FORCED | PINNED) or now < self._enter_from:
+            return
+        name = unit_of(address, event)
+        unit = self.units.get(name)
+        if unit is None:
+            unit = self.units[name] = Unit(now, self._before.pop(name, (0.0, 0)))
+        if self._metric.denominator == PREDICTIONS and self._window.counts(unit.entry, now, now):
+            unit.below, unit.number = unit.below + 1.0, unit.number + 1
+
+    def observed(self, event: Observed, now: float) -> None:
+        """An outcome of the metric; one that repeats another's identity is that other."""
+        if event.metric not in self._wanted or (event.prediction is None and event.endpoint != self._endpoint):
+            return
+        home = home_of(self._known, {}, lambda _: None, event)
+        if home.lost or home.endpoint != self._endpoint or home.identity in self._ids:
+            return
+        if home.identity is not None:
+            self._ids.add(home.identity)
+        number = losses.measured(self._metric.loss, event.value, home.answer)
+        if number is None:
+            return
+        name = home.client if home.client is not None or event.prediction is None else _own(event.prediction)
+        unit = self.units.get(name or "")
+        timestamp = now if event.timestamp == event.at else event.timestamp
+        if unit is not None and self._window.counts(unit.entry, timestamp, now):
+            self._add(unit, event.metric, number)
+        elif unit is None and home.client is not None and event.metric == self._metric.numerator:
+            total, events = self._before.get(home.client, (0.0, 0))
+            self._before[home.client] = (_finite(total + number), events + 1)
+
+    def _add(self, unit: Unit, outcome: str, number: float) -> None:
+        if outcome == self._metric.numerator:
+            unit.total, unit.events = _finite(unit.total + number), unit.events + 1
+        if outcome == self._metric.denominator:
+            unit.below, unit.number = _finite(unit.below + number), unit.number + 1
+
+
+def _measure(metric: Metric, unit: Unit) -> tuple[float, float] | None:
+    """The unit's value and its denominator or covariate; None where the metric leaves it out."""
+    if metric.kind == "ratio":
+        below = float(unit.events) if metric.denominator == EVENTS else unit.below
+        return (unit.total, below) if unit.events or unit.number else None
+    if not metric.counts_all and not unit.events:
+        return None
+    x = earlier(metric, *unit.before)
+    if metric.kind == "binary":
+        return float(unit.total > 0.0), x
+    return unit.total / unit.events if metric.kind == "label_loss" else unit.total, x
+
+
+def _entries(journal: Path, since: float) -> Iterator[Entry]:
+    """What stands in the journal now, but for the segments that were last written before `since`."""
+    numbers = segments.segments(journal)
+    end = segments.end(journal)
+    late = [number for number in numbers if _written(journal, number) >= since or number >= end.segment]
+    if not late:
+        return
+    reader = Reader(journal, Position(late[0], 0))
+    try:
+        while entries := reader.read(BATCH):
+            for entry in entries:
+                if entry.address.position >= end:
+                    return
+                yield entry
+    finally:
+        reader.close()
+
+
+def _written(journal: Path, number: int) -> float:
+    try:
+        return path(journal, number).stat().st_mtime
+    except FileNotFoundError:
+        return 0.0
+
+
+def _own(prediction: str) -> str:
+    """The unit of a request that is its own."""
+    return f"\0{format_prediction_id(parse_prediction_id(prediction)[0])}"
+
+
+def _finite(total: float) -> float:
+    return min(max(total, -LARGEST), LARGEST)
