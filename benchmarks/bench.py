@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 
-from benchmarks import follow, load, site
+from benchmarks import follow, load, reports, site
 from benchmarks.load import Load, get
 from benchmarks.site import Site
 from benchmarks.steps import steps
@@ -38,7 +38,8 @@ def main() -> None:
         _print_steps(steps(home))
     with _home() as home:
         print(f"record: {follow.record(home):,.0f} events/s (aim: 20,000)")
-        print(f"report: {follow.report_seconds(home) * 1e3:.1f} ms (aim: 50)\n")
+    with _home() as home:
+        reports.tell(home)
     with _home() as home, site.serving(home) as plain:
         capacity = _against_flask(plain)
         _outcomes(plain)

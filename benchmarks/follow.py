@@ -1,15 +1,14 @@
-"""How fast the `record` reader folds events into facts, and what a report then costs."""
+"""How fast the `record` reader folds events into facts."""
 
 from __future__ import annotations
 
-import statistics
 from time import perf_counter
 
 from benchmarks import site
 from core import events
 from core.events import ENROLLED, Observed, Predicted
 from core.values import Output
-from flows import deploy, housekeep, report
+from flows import deploy, housekeep
 from flows.follow import RECORD, Follower
 from flows.record import Recorder
 from journal.lookup import Lookup
@@ -18,7 +17,6 @@ from server.home import Home, clock
 from server.reader import RECORD_BATCH
 
 PREDICTIONS = 20_000
-REPORTS = 20
 
 
 def fill(home: Home) -> int:
@@ -50,13 +48,3 @@ def record(home: Home) -> float:
     seconds = perf_counter() - start
     follower.close()
     return count / seconds
-
-
-def report_seconds(home: Home) -> float:
-    """The median time of a report, in seconds."""
-    times = []
-    for _ in range(REPORTS):
-        start = perf_counter()
-        report.report(home.store, site.EXPERIMENT)
-        times.append(perf_counter() - start)
-    return statistics.median(times)

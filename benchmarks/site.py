@@ -21,7 +21,8 @@ from sklearn.preprocessing import StandardScaler
 
 from benchmarks.load import post
 from core.settings import Settings
-from experiments.design import Design, Metric
+from experiments.design import Design
+from experiments.metric import Metric
 from flows import deploy, experiment, status
 from flows.deploy import ArmSpec, Order, ShadowSpec
 from flows.register import register

@@ -16,13 +16,11 @@ from core.ids import check_name
 from experiments.design import Test
 from experiments.methods import power, ratio
 from experiments.methods.covariate import theta
-from experiments.methods.joint import Joint
-from experiments.methods.means import NEAR_ZERO
 from experiments.methods.power import Plan
 from experiments.metric import Metric
 from experiments.units import Window
 from flows import traffic
-from flows.traffic import Traffic
+from flows.traffic import Traffic, Values
 from flows.trials import decode_metric
 from store import metrics, plans
 from store.engine import Store
@@ -72,6 +70,15 @@ class Basis(NamedTuple):
     sign: float = 1.0
 
 
+class Source(NamedTuple):
+    """Where an endpoint's traffic is read from. `pause` is called every few milliseconds of that."""
+
+    store: Store
+    journal: Path
+    clock: Clock
+    pause: Callable[[], object] = lambda: None
+
+
 class Spread(NamedTuple):
     """Mean and standard deviation of the units' values."""
 
@@ -79,17 +86,16 @@ class Spread(NamedTuple):
     sd: float
 
 
-def size(store: Store, journal: Path, question: Question, clock: Clock, pause: Callable[[], object] = lambda: None) -> dict[str, Any]:
-    """Units per arm and days for each MDE, as JSON-codable data, with what that is based on.
+def size(question: Question, source: Callable[[], Source]) -> dict[str, Any]:
+    """Units per arm and days for each MDE, as JSON-codable data, with what that is based on. By hand no `source` is asked for.
 
-    Raises Invalid naming the field, NotFound on an unknown endpoint, and Refused where the traffic does not tell. `pause` is called
-    every few milliseconds while the journal is read.
+    Raises Invalid naming the field, NotFound on an unknown endpoint, and Refused where the traffic does not tell.
     """
     plan = _plan(question)
     if question.endpoint is None:
-        basis, said = _by_hand(question)
+        basis, said, notes = _by_hand(question)
     else:
-        basis, said = _observed(store, journal, question, clock, pause)
+        basis, said, notes = _observed(question, source())
     return {
         "endpoint": question.endpoint,
         "metric": question.metric,
@@ -99,7 +105,7 @@ def size(store: Store, journal: Path, question: Question, clock: Clock, pause: C
         "split": question.split,
         "based_on": said,
         "sizes": _sizes(question, basis, plan._replace(correlation=basis.correlation)),
-        "notes": said.pop("notes", []),
+        "notes": notes,
     }
 
 
@@ -117,7 +123,7 @@ def _plan(question: Question) -> Plan:
     return plan
 
 
-def _by_hand(question: Question) -> tuple[Basis, dict[str, Any]]:
+def _by_hand(question: Question) -> tuple[Basis, dict[str, Any], list[str]]:
     if question.metric is not None:
         raise Invalid("endpoint: expected with a metric", field="endpoint")
     if question.baseline is None and question.sd is None:
@@ -131,27 +137,27 @@ def _by_hand(question: Question) -> tuple[Basis, dict[str, Any]]:
     window = Window(question.window_seconds or 0.0, question.lateness_seconds or 0.0)
     _check_window(window)
     said = {"source": "figures given by hand", "mean": question.baseline, "sd": question.sd, "daily_units": question.daily_units}
-    return Basis(question.baseline, question.sd, question.daily_units, window), said
+    return Basis(question.baseline, question.sd, question.daily_units, window), said, []
 
 
-def _observed(store: Store, journal: Path, question: Question, clock: Clock, pause: Callable[[], object]) -> tuple[Basis, dict[str, Any]]:
+def _observed(question: Question, source: Source) -> tuple[Basis, dict[str, Any], list[str]]:
     for field in ("baseline", "sd", "daily_units"):
         if getattr(question, field) is not None:
             raise Invalid(f"{field}: expected without an endpoint: the endpoint's own traffic says it", field=field)
     if not 0.0 < question.days_back < math.inf:
         raise Invalid(f"days_back: expected a finite number above 0, got {question.days_back:g}", field="days_back")
     endpoint = question.endpoint or ""
-    metric, declared = _metric(store, endpoint, question.metric)
+    metric, declared = _metric(source.store, endpoint, question.metric)
     window = _window(question, metric)
-    since = clock() - question.days_back * DAY
-    found = traffic.scan(journal, endpoint, metric, window, since, pause=pause)
+    since = source.clock() - question.days_back * DAY
+    found = traffic.scan(source.journal, endpoint, metric, window, since, pause=source.pause)
     if not found.units:
         raise Refused(f"endpoint {endpoint!r} has had no traffic in the last {question.days_back:g} days")
-    over, values = traffic.values(found, metric, window)
-    spread = _spread(metric, window, over, values)
+    values = traffic.values(found, metric, window)
+    spread = _spread(metric, window, values)
     days = (found.end - found.first) / DAY
-    daily = len(found.units) / days * (values.n / over)
-    correlation, about = _correlation(journal, endpoint, metric, window, since, found, pause)
+    daily = len(found.units) / days * (values.joint.n / values.over)
+    correlation, about = _correlation(source, endpoint, metric, window, since, found)
     said = {
         "source": f"{days:.1f} days of journal",
         "from": to_rfc3339(found.first),
@@ -159,8 +165,8 @@ def _observed(store: Store, journal: Path, question: Question, clock: Clock, pau
         "days": days,
         "units": len(found.units),
         "daily_new_units": len(found.units) / days,
-        "units_with_window_over": over,
-        "units_analysed": values.n,
+        "units_with_window_over": values.over,
+        "units_analysed": values.joint.n,
         "mean": spread.mean,
         "sd": spread.sd,
         "kind": metric.kind,
@@ -168,10 +174,9 @@ def _observed(store: Store, journal: Path, question: Question, clock: Clock, pau
         "window_seconds": window.seconds,
         "lateness_seconds": window.lateness,
         "covariate": about,
-        "notes": _notes(found, days, declared, over, values.n),
     }
     sd = None if metric.kind == "binary" else spread.sd
-    return Basis(spread.mean, sd, daily, window, correlation, metric.sign), said
+    return Basis(spread.mean, sd, daily, window, correlation, metric.sign), said, _notes(found, days, declared, values)
 
 
 def _metric(store: Store, endpoint: str, name: str | None) -> tuple[Metric, bool]:
@@ -206,21 +211,22 @@ def _check_window(window: Window) -> None:
             raise Invalid(f"{field}: expected a finite number, 0 or more, got {given:g}", field=field)
 
 
-def _spread(metric: Metric, window: Window, over: int, values: Joint) -> Spread:
+def _spread(metric: Metric, window: Window, values: Values) -> Spread:
     """Of a ratio by the delta method. Raises Refused with fewer than 2 units, without outcomes, and where the values do not vary."""
-    if over < 2:
-        raise Refused(f"{over} units have been seen for their whole window of {window.matures(0.0):g} s: a spread needs 2 or more")
-    if values.n < 2 or (values.y.mean == values.y.m2 == 0.0):
-        raise Refused(f"no outcome {metric.numerator!r} has come within the window of any of the {over} units")
-    summary = ratio.linearised(values) if metric.kind == "ratio" else values.y
+    if values.over < 2:
+        units = "1 unit has" if values.over else "no unit has"
+        raise Refused(f"{units} been seen until its window of {window.matures(0.0):g} s was over: a spread needs 2 or more")
+    if values.with_outcomes == 0:
+        raise Refused(f"no outcome {metric.numerator!r} has come within the window of any of {values.over} units")
+    summary = ratio.linearised(values.joint) if metric.kind == "ratio" else values.joint.y
     sd = math.sqrt(summary.variance)
     if sd == 0.0:
-        raise Refused(f"all {values.n} units have the same value {summary.mean:.5g}: without spread there is no sample size")
+        raise Refused(f"all {values.joint.n} units have the same value {summary.mean:.5g}: without spread there is no sample size")
     return Spread(summary.mean, sd)
 
 
 def _correlation(
-    journal: Path, endpoint: str, metric: Metric, window: Window, since: float, found: Traffic, pause: Callable[[], object]
+    source: Source, endpoint: str, metric: Metric, window: Window, since: float, found: Traffic
 ) -> tuple[float, dict[str, Any] | None]:
     """R of the value with what the unit had brought before: of the units that came in the second half of the time."""
     if metric.covariate is None:
@@ -228,8 +234,8 @@ def _correlation(
     if metric.covariate != "earlier":
         return 0.0, {"name": metric.covariate, "correlation": 0.0, "detail": "not taken from the journal: the sample may be smaller"}
     middle = (found.first + found.end) / 2.0
-    late = traffic.scan(journal, endpoint, metric, window, since, middle, pause)
-    _, values = traffic.values(late, metric, window)
+    late = traffic.scan(source.journal, endpoint, metric, window, since, middle, source.pause)
+    values = traffic.values(late, metric, window).joint
     try:
         r = theta([values]) * math.sqrt(values.x.variance) / math.sqrt(values.y.variance) if values.y.variance > 0.0 else 0.0
     except Refused:
@@ -240,14 +246,14 @@ def _correlation(
     return max(-1.0 + 1e-9, min(1.0 - 1e-9, r)), {"name": metric.covariate, "correlation": r, "detail": detail}
 
 
-def _notes(found: Traffic, days: float, declared: bool, over: int, analysed: int) -> list[str]:
+def _notes(found: Traffic, days: float, declared: bool, values: Values) -> list[str]:
     notes = []
     if days < power.FEWEST_DAYS:
         notes.append("Less than a week was seen, and days of the week differ.")
     if not declared:
         notes.append("The metric is not declared on the endpoint: taken as continuous, to increase.")
-    if analysed < over:
-        notes.append(f"{analysed / over:.1%} of the units have the metric: sizes count those, and days wait for them.")
+    if values.joint.n < values.over:
+        notes.append(f"{values.joint.n / values.over:.1%} of the units have the metric: sizes count those, and days wait for them.")
     middle = (found.first + found.end) / 2.0
     first = sum(unit.entry < middle for unit in found.units)
     if len(found.units) - first < _RARER * first:

@@ -48,6 +48,17 @@ class Traffic(NamedTuple):
     end: float
 
 
+class Values(NamedTuple):
+    """Of the units whose windows were `over` at the end: how many had outcomes of the metric, and the values of those that it counts.
+
+    y is the value, x a ratio's denominator, else what the unit had brought before its entry.
+    """
+
+    over: int
+    with_outcomes: int
+    joint: Joint
+
+
 def scan(
     journal: Path,
     endpoint: str,
@@ -78,19 +89,20 @@ def scan(
     return Traffic(units, units[0].entry if units else at, at)
 
 
-def values(traffic: Traffic, metric: Metric, window: Window) -> tuple[int, Joint]:
-    """How many units' windows were over at the end, and the joint summary of the values of those that the metric counts.
+def values(traffic: Traffic, metric: Metric, window: Window) -> Values:
+    """What units brought whose windows were over at the end of the traffic; values above a metric's cap count as that.
 
-    y is the value, x a ratio's denominator, else what the unit had brought before its entry.
+    Raises Refused where a cap at a percentile needs more units.
     """
     by = window.entered_by(traffic.end)
     over = [unit for unit in traffic.units if unit.entry <= by]
+    counts = len(over), sum(unit.events > 0 for unit in over)
     pairs = [pair for unit in over if (pair := _measure(metric, unit)) is not None]
     if not pairs:
-        return len(over), joint.NOTHING
+        return Values(*counts, joint.NOTHING)
     y, x = zip(*pairs, strict=True)
     cap = metric.cap if metric.cap_percentile is None else winsor.cap_of(y, metric.cap_percentile)
-    return len(over), joint.of(y if cap is None else [min(each, cap) for each in y], x)
+    return Values(*counts, joint.of(y if cap is None else [min(each, cap) for each in y], x))
 
 
 class _Scan:

@@ -108,6 +108,14 @@ def first_open(connection: sa.Connection, experiment: str) -> float | None:
     return found
 
 
+def open_since(connection: sa.Connection, experiment: str, entry: float) -> int:
+    """How many units that have still to mature entered later than that."""
+    query = sa.select(sa.func.count()).where(
+        units.c.experiment == experiment, units.c.state == sa.literal_column("'open'"), units.c.entry > entry
+    )
+    return connection.scalar(query) or 0
+
+
 def totals_of(connection: sa.Connection, experiment: str, names: Iterable[str]) -> dict[tuple[str, str], tuple[float, int]]:
     """(unit, key of a total) → the sum of its counted outcomes, and their number."""
     query = sa.select(unit_totals).where(unit_totals.c.experiment == experiment)

@@ -9,6 +9,7 @@ import msgspec
 from flask import Response, current_app, g, request
 
 from core.errors import Invalid
+from flows import cuts
 from flows.deploy import Order
 from flows.status import wait_applied
 from routing.changes import Who
@@ -74,8 +75,9 @@ def limit(default: int = 50) -> int:
 
 
 def changed(plan: Plan, status: int = 200) -> Response:
-    """The answer to a change of the plan."""
-    return applied(public(plan), plan, status)
+    """The answer to a change of the plan, with what it costs a running experiment."""
+    warnings = cuts.warnings(home().store, plan)
+    return applied({**public(plan), **({"warnings": warnings} if warnings else {})}, plan, status)
 
 
 def applied(shown: dict[str, Any], plan: Plan | None, status: int = 200) -> Response:

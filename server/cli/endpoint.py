@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from flows import deploy, known, status
+from flows import cuts, deploy, known, status
 from routing.plan import Plan, public
 from server.cli import options
 from server.cli.options import How, change_options, home, json_option, plan_options, show, table
@@ -182,7 +182,10 @@ def _changed(here: Home, plan: Plan, how: How) -> None:
         found["applied"] = status.wait_applied(here.store, plan, how.wait, clock)
         running = found["applied"] or status.status(here.store, here.journal, plan.endpoint, clock)["workers"]
         text += "; all workers serve it" if found["applied"] else "; not all workers serve it yet" if running else "; no worker runs"
-    show(found, text, as_json=how.as_json)
+    warnings = cuts.warnings(here.store, plan)
+    if warnings:
+        found["warnings"] = warnings
+    show(found, "\n".join([text, *(f"warning: {each}" for each in warnings)]), as_json=how.as_json)
 
 
 def _sentence(plan: Plan) -> str:
