@@ -61,7 +61,9 @@ def draw(report: Data, points: Sequence[Mapping[str, Any]], metrics: Sequence[st
     panels = [_panel(report, name, arm, points) for name in chosen for arm in report["treatments"]]
     import matplotlib as mpl
 
-    with _one_at_a_time, mpl.rc_context({**mpl.rcParamsDefault, **_STYLE}):  # type: ignore[dict-item]
+    # What a user's own file of settings says must not matter; to ask for the backend would import pyplot.
+    plain = {name: mpl.rcParamsDefault[name] for name in mpl.rcParamsDefault if name != "backend"}
+    with _one_at_a_time, mpl.rc_context({**plain, **_STYLE}):
         return _rendered(_figure(report, panels, len(report["treatments"])), form)
 
 

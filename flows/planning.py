@@ -16,6 +16,7 @@ from core.ids import check_name
 from experiments.design import Test
 from experiments.methods import power, ratio
 from experiments.methods.covariate import theta
+from experiments.methods.means import NEAR_ZERO
 from experiments.methods.power import Plan
 from experiments.metric import Metric
 from experiments.units import Window
@@ -60,7 +61,10 @@ class Question(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 class Basis(NamedTuple):
-    """What a plan rests on. `sd` is None for a proportion, `daily_units` those that are analysed; `sign` is that of an improvement."""
+    """What a plan rests on. `sd` is None for a proportion, `daily_units` those that are analysed; `sign` is that of an improvement.
+
+    `error` is the mean's standard error, 0 by hand.
+    """
 
     mean: float | None
     sd: float | None
@@ -68,6 +72,7 @@ class Basis(NamedTuple):
     window: Window
     correlation: float = 0.0
     sign: float = 1.0
+    error: float = 0.0
 
 
 class Source(NamedTuple):
@@ -176,7 +181,8 @@ def _observed(question: Question, source: Source) -> tuple[Basis, dict[str, Any]
         "covariate": about,
     }
     sd = None if metric.kind == "binary" else spread.sd
-    return Basis(spread.mean, sd, daily, window, correlation, metric.sign), said, _notes(found, days, declared, values)
+    error = spread.sd / math.sqrt(values.joint.n)
+    return Basis(spread.mean, sd, daily, window, correlation, metric.sign, error), said, _notes(found, days, declared, values)
 
 
 def _metric(store: Store, endpoint: str, name: str | None) -> tuple[Metric, bool]:
@@ -215,7 +221,7 @@ def _spread(metric: Metric, window: Window, values: Values) -> Spread:
     """Of a ratio by the delta method. Raises Refused with fewer than 2 units, without outcomes, and where the values do not vary."""
     if values.over < 2:
         units = "1 unit has" if values.over else "no unit has"
-        raise Refused(f"{units} been seen until its window of {window.matures(0.0):g} s was over: a spread needs 2 or more")
+        raise Refused(f"{units} been seen until its window of {window.matures(0.0):.10g} s was over: a spread needs 2 or more")
     if values.with_outcomes == 0:
         raise Refused(f"no outcome {metric.numerator!r} has come within the window of any of {values.over} units")
     summary = ratio.linearised(values.joint) if metric.kind == "ratio" else values.joint.y
@@ -264,8 +270,9 @@ def _notes(found: Traffic, days: float, declared: bool, values: Values) -> list[
 def _sizes(question: Question, basis: Basis, plan: Plan) -> list[dict[str, Any]]:
     if question.mde is None or question.relative:
         mean = basis.mean or 0.0
-        if mean == 0.0:
-            raise Refused("the mean is 0: a share of it is no difference, give the MDE in the metric's units")
+        if abs(mean) <= NEAR_ZERO * basis.error:
+            near = f"the mean {mean:.4g} is within {NEAR_ZERO:g} standard errors of 0" if basis.error else "the mean is 0"
+            raise Refused(f"{near}: a share of it means nothing, give the MDE in the metric's units")
         shares = _SHARES if question.mde is None else (question.mde,)
         return [_size(share * abs(mean), basis, plan, alone=question.mde is not None) for share in shares]
     return [_size(question.mde, basis, plan, alone=True)]

@@ -34,7 +34,10 @@ def always(value: float) -> Level:
     return lambda look: value
 
 
-def revenue(mean: float = 0.1 * math.exp(0.5), buyers: float = 0.1, spread: Level = always(1.0)) -> Draw:
+STEADY = always(1.0)
+
+
+def revenue(mean: float = 0.1 * math.exp(0.5), buyers: float = 0.1, spread: Level = STEADY) -> Draw:
     """A share of units buys, for a log-normal sum with σ = 1; `spread` scales the sums.
 
     With one buyer in ten the coefficient of variation is 5.1 and the skewness 14; in general CV² = e / buyers − 1.

@@ -160,4 +160,4 @@ def kept(evidence: FloatArray, units: FloatArray, fewest: int) -> FloatArray:
 
 def _fewest(look: Look, used: BoolArray) -> FloatArray:
     """The units of the smaller arm, in phases that have both."""
-    return np.minimum(look.control.n.sum(-1, where=used), look.treatment.n.sum(-1, where=used))
+    return np.asarray(np.minimum(look.control.n.sum(-1, where=used), look.treatment.n.sum(-1, where=used)))
