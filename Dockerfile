@@ -13,7 +13,7 @@ RUN apt-get update \
     && rm -rf /var/lib/apt/lists/* \
     && useradd --system --uid 10001 --user-group --home-dir /var/lib/tiltyard --create-home tiltyard
 COPY --from=build /opt/tiltyard /opt/tiltyard
-ENV PATH=/opt/tiltyard/bin:$PATH PYTHONUNBUFFERED=1 TILTYARD_HOME=/var/lib/tiltyard
+ENV PATH=/opt/tiltyard/bin:$PATH PYTHONUNBUFFERED=1 TILTYARD_HOME=/var/lib/tiltyard MPLCONFIGDIR=/tmp/matplotlib
 USER tiltyard
 WORKDIR /var/lib/tiltyard
 VOLUME /var/lib/tiltyard

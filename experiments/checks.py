@@ -112,7 +112,7 @@ def _watched(design: Design, evidence: Evidence) -> list[Check]:
 def _watch(name: str, what: str, evidence: Evidence) -> Check:
     seen = {arm: by[name] for arm, by in evidence.watches.items() if name in by}
     if not seen:
-        return Check(name, "waiting", None, "no look has been made with enough units yet")
+        return Check(name, "waiting", None, "no look has been made with enough units that differ from each other")
     arm, worst = max(seen.items(), key=lambda item: item[1].log_evidence)
     p = p_value(worst.log_evidence)
     if worst.alarm is None:
@@ -121,12 +121,12 @@ def _watch(name: str, what: str, evidence: Evidence) -> Check:
 
 
 def _no_difference(comparisons: list[Comparison]) -> Check:
-    """In an A/A test all arms are the same: a difference that is shown comes of the set-up."""
+    """In an A/A test all arms are the same: a difference that is shown comes of the set-up. That a guardrail holds shows none."""
     crossed = [
         f"{c.metric.name} of {c.treatment} {word} since look {side.crossed.look}"
         for c in comparisons
-        for word, side in (("better", c.track.better), ("worse", c.track.worse))
-        if side.crossed is not None and c.metric.role == "success"
+        for word, side, roles in (("better", c.track.better, ("success",)), ("worse", c.track.worse, ("success", "guardrail")))
+        if side.crossed is not None and c.metric.role in roles
     ]
     if crossed:
         return Check("a_a", "failed", None, f"the arms serve the same version and differ: {'; '.join(crossed)}")

@@ -19,8 +19,8 @@ from experiments.methods.power import INFLATION
 from experiments.methods.strata import Strata, overlap, weighted
 from experiments.methods.summary import Summary
 from experiments.metric import Metric
-from experiments.snapshot import CONTROL, Snapshot
-from experiments.tracking import FEWEST_SUCCESS, Exact, exact, strata_of
+from experiments.snapshot import CONTROL, PRESENT, Snapshot
+from experiments.tracking import FEWEST_CONVERSIONS, FEWEST_SUCCESS, Exact, exact, strata_of, units_of
 
 DAY = 86400.0
 
@@ -30,13 +30,14 @@ class Comparison(NamedTuple):
 
     `estimate` and `se` are the overlap estimate over phases and the standard error of the sequential test; `bound` is
     that test's bound on the side of the improvement, `other` the always-valid one on the side of harm, and `waiting` says why there is
-    none yet; `units` are matured, control's first; `effect` is the difference that matters and `variance` the frozen one; `exact` is
-    the exact test of a binary metric.
+    none yet; `units` are matured, control's first, and `compared` those of phases that have both arms; `effect` is the difference that
+    matters and `variance` the frozen one; `exact` is the exact test of a binary metric.
     """
 
     treatment: str
     metric: Metric
     units: tuple[int, int]
+    compared: tuple[int, int]
     strata: Strata
     track: Track
     effect: float | None
@@ -76,24 +77,27 @@ def compare(design: Design, snapshot: Snapshot, evidence: Evidence, treatment: s
     units = snapshot.matured(CONTROL, metric.name), snapshot.matured(treatment, metric.name)
     track, frozen = evidence.track(treatment, metric.name), evidence.frozen.get(metric.name)
     matters, variance = effect(design, metric, evidence.frozen), None if frozen is None else frozen.variance
-    blank = Comparison(treatment, metric, units, strata, track, matters, variance, exact=exact(snapshot, treatment, metric))
+    compared = units_of(snapshot, strata, CONTROL, metric.name), units_of(snapshot, strata, treatment, metric.name)
+    counted, population = exact(snapshot, treatment, metric), _population(snapshot, strata, metric)
+    blank = Comparison(treatment, metric, units, compared, strata, track, matters, variance, population=population, exact=counted)
     sums = overlap(strata)
-    h, v = float(sums.h), max(track.v, float(sums.v))
-    refused = _refusal(design, metric, evidence, units, treatment, h, v, float(sums.u))
+    h, u, v = float(sums.h), float(sums.u), max(track.v, float(sums.v))
+    refused = _refusal(snapshot, evidence, blank, h, u, v)
     if refused is not None:
-        estimate = float(sums.u) / h if h > 0.0 and math.isfinite(float(sums.u)) else None
-        return blank._replace(refused=refused, waiting=refused, estimate=estimate, population=_population(snapshot, strata, metric))
-    found = blank._replace(
-        estimate=float(sums.u) / h, se=math.sqrt(v) / h, population=_population(snapshot, strata, metric), waiting=_waiting(design, blank)
-    )
-    if matters is None or variance is None or min(units) < FEWEST_SUCCESS:
-        return found
-    x = always_valid.clock(v, variance, matters, design.alpha, design.power)
-    reach = metric.sign * float(always_valid.boundary(x, design.alpha)) * math.sqrt(v) / h
-    if not math.isfinite(reach):
-        return found
-    decides = metric.role == "success" and design.sequence != "always-valid"
-    return found._replace(bound=track.limit if decides else float(sums.u) / h - reach, other=float(sums.u) / h + reach)
+        return blank._replace(refused=refused, waiting=refused, estimate=u / h if h > 0.0 and math.isfinite(u) else None)
+    found = _bounded(design, blank._replace(estimate=u / h, se=math.sqrt(v) / h), v)
+    return found._replace(waiting=_waiting(design, found))
+
+
+def _bounded(design: Design, c: Comparison, v: float) -> Comparison:
+    if c.effect is None or c.variance is None or c.estimate is None or c.se is None or min(c.compared) < FEWEST_SUCCESS:
+        return c
+    x = always_valid.clock(v, c.variance, c.effect, design.alpha, design.power)
+    reach = c.metric.sign * float(always_valid.boundary(x, design.alpha)) * c.se
+    if not (math.isfinite(reach) and math.isfinite(c.estimate - reach) and math.isfinite(c.estimate + reach)):
+        return c
+    decides = c.metric.role == "success" and design.sequence != "always-valid"
+    return c._replace(bound=c.track.limit if decides else c.estimate - reach, other=c.estimate + reach)
 
 
 def fixed(design: Design, snapshot: Snapshot, comparison: Comparison) -> Difference:
@@ -159,36 +163,58 @@ def days_left(design: Design, snapshot: Snapshot, comparison: Comparison) -> flo
     return days if math.isfinite(days) else None
 
 
-def _refusal(
-    design: Design, metric: Metric, evidence: Evidence, units: tuple[int, int], treatment: str, h: float, v: float, u: float
-) -> str | None:
+def _refusal(snapshot: Snapshot, evidence: Evidence, blank: Comparison, h: float, u: float, v: float) -> str | None:
+    metric = blank.metric
     if metric.cap_percentile is not None and metric.name not in evidence.caps:
         return f"the cap at percentile {metric.cap_percentile:g} is frozen at a look with enough units"
-    if metric.kind == "quantile" and min(units) < 2 and evidence.looks == 0:
-        return "quantiles are taken at looks, and none has been made yet"
-    for arm, matured in zip((CONTROL, treatment), units, strict=True):
+    for arm, matured in zip((CONTROL, blank.treatment), blank.units, strict=True):
         if matured < 2:
-            return f"{arm} has {matured} matured unit{'' if matured == 1 else 's'}: a difference needs 2 in each arm"
+            return _too_few(snapshot, evidence, metric, arm, matured)
     if h <= 0.0:
-        return "no phase has 2 matured units in both arms"
+        return estimators.refusal(metric, snapshot.joints(CONTROL, metric.name), snapshot.joints(blank.treatment, metric.name))
     if not (math.isfinite(v) and math.isfinite(u)):
         return "the values are too large for their squares to be represented"
     return "the values do not vary within the arms" if v <= 0.0 else None
 
 
-def _waiting(design: Design, blank: Comparison) -> str | None:
-    few = [f"{arm} {n}" for arm, n in zip((CONTROL, blank.treatment), blank.units, strict=True) if n < FEWEST_SUCCESS]
+def _too_few(snapshot: Snapshot, evidence: Evidence, metric: Metric, arm: str, matured: int) -> str:
+    """A quantile has no units before a look has taken it, nor where it could not be taken."""
+    if metric.kind == "quantile" and evidence.looks == 0:
+        return "quantiles are taken at looks, and none has been made yet"
+    if metric.kind == "quantile" and any(joint.y.mean > 0.0 for joint in snapshot.joints(arm, metric.name + PRESENT)):
+        return f"no quantile could be taken of the values of {arm}: there are too few, or those around it are all equal"
+    return f"{arm} has {matured} matured unit{'' if matured == 1 else 's'}: a difference needs 2 in each arm"
+
+
+def _waiting(design: Design, c: Comparison) -> str | None:
+    """Why there is no p value, or no bound, though there is an estimate."""
+    few = [f"{arm} {n}" for arm, n in zip((CONTROL, c.treatment), c.compared, strict=True) if n < FEWEST_SUCCESS]
     if few:
         return f"a decision needs {FEWEST_SUCCESS} matured units per arm: {', '.join(few)} so far"
-    if blank.effect is None and design.relative:
+    if c.variance is None and design.relative:
         return (
             f"a look with {FEWEST_HARM} units per arm and a mean more than 3 standard errors from 0 is needed to convert the relative MDE"
         )
-    if blank.track.better.log_evidence is None:
-        if blank.metric.role == "success" and design.sequence == "fixed-horizon":
-            return "the fixed-horizon test is made once, at the first look after the horizon"
-        return "no look has been made with enough units yet"
-    return None
+    if c.variance is not None and c.effect is None:
+        return "the difference that matters is not known yet on this metric, or beyond the range of floating point"
+    if c.variance is not None and c.other is None:
+        return "the MDE is too far from the spread of the values for a test to be timed by it"
+    if c.track.better.log_evidence is None:
+        return _before_the_first(design, c)
+    return "the last look spent too little of alpha to have a bound" if c.bound is None else None
+
+
+def _before_the_first(design: Design, c: Comparison) -> str:
+    """What the first look that counts waits for."""
+    later = c.metric.role == "success" and design.sequence != "always-valid"
+    converted = None if c.exact is None else c.exact.treatment + c.exact.control
+    if later and converted is not None and converted < FEWEST_CONVERSIONS:
+        return f"the {design.sequence} test needs {FEWEST_CONVERSIONS} converting units, there are {converted}"
+    if later and design.sequence == "fixed-horizon":
+        return "the fixed-horizon test is made once, at the first look after the horizon"
+    if later:
+        return f"the first of {design.interim_looks} equal steps to {design.planned_samples:g} planned samples is not reached at a look yet"
+    return "no look has been made with enough units yet"
 
 
 def _population(snapshot: Snapshot, strata: Strata, metric: Metric) -> tuple[float, float] | None:

@@ -86,8 +86,10 @@ class Design(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             )
 
     def _check_test(self) -> None:
-        if self.sequence != "group-sequential" and (self.maximum, self.phi) != (None, None):
-            raise Invalid(f"maximum: only a group-sequential test has maximum and phi, this is {self.test}", field="maximum")
+        if self.sequence != "group-sequential":
+            for field, usual in (("maximum", None), ("phi", None), ("spending", "obrien-fleming")):
+                if getattr(self, field) != usual:
+                    raise Invalid(f"{field}: only a group-sequential test has one, this is {self.sequence}", field=field)
         if self.maximum is not None and not 0.1 <= self.maximum <= 100.0:
             raise Invalid(f"maximum: expected 0.1 to 100 planned samples, got {self.maximum}", field="maximum")
         if (self.spending == "power") != (self.phi is not None):

@@ -36,7 +36,7 @@ def freeze(design: Design, snapshot: Snapshot, metric: Metric, look: int) -> Fro
 
 
 def effect(design: Design, metric: Metric, frozen: Mapping[str, Frozen]) -> float | None:
-    """The difference that matters on this metric, above 0; None until what it needs is frozen.
+    """The difference that matters on this metric, above 0; None until what it needs is frozen, or where it is out of range.
 
     Success: the MDE. Guardrails: the margin, and without one, like info metrics, the MDE carried over: with a relative
     design the same share of the metric's own mean, else as many of its standard deviations as the MDE is of the first
@@ -46,15 +46,19 @@ def effect(design: Design, metric: Metric, frozen: Mapping[str, Frozen]) -> floa
     if own is None:
         return None
     if design.relative:
-        return (metric.margin or design.mde) * abs(own.mean) or None
+        return _in_range((metric.margin or design.mde) * abs(own.mean))
     if metric.margin is not None:
         return metric.margin
     if metric.role == "success":
         return design.mde
     first = frozen.get(design.success[0].name)
-    return None if first is None else design.mde * math.sqrt(own.variance) / math.sqrt(first.variance) or None
+    return None if first is None else _in_range(design.mde * math.sqrt(own.variance) / math.sqrt(first.variance))
 
 
 def floor(metric: Metric, effect: float) -> float:
     """The improvement that the tests compare with: below it is harm, above it is success (or, for a guardrail, no harm)."""
     return -effect if metric.role == "guardrail" else 0.0
+
+
+def _in_range(effect: float) -> float | None:
+    return effect if 0.0 < effect < math.inf else None

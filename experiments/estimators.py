@@ -34,10 +34,7 @@ def levels(metric: Metric, control: Joint, treatment: Joint) -> tuple[Summary, S
     Values whose squares overflow are kept as what they are: every statistic of them is refused, where a phase left out would go unseen.
     """
     try:
-        if metric.covariate is None:
-            return level(metric, control), level(metric, treatment)
-        theta, centre = covariate.theta([control, treatment]), merge(control, treatment).x.mean
-        return covariate.adjusted(control, theta, centre), covariate.adjusted(treatment, theta, centre)
+        return _levels(metric, control, treatment)
     except Refused:
         if any(max(joint.y.m2, joint.x.m2) >= LARGEST for joint in (control, treatment)):
             return Summary(control.n, 0.0, LARGEST), Summary(treatment.n, 0.0, LARGEST)
@@ -50,3 +47,30 @@ def strata(metric: Metric, control: Sequence[Joint], treatment: Sequence[Joint])
         return covariate.lin_strata(control, treatment)
     pairs = [levels(metric, *joints) for joints in zip(control, treatment, strict=True)]
     return compare(stack([left for left, _ in pairs]), stack([right for _, right in pairs]))
+
+
+def obstacle(metric: Metric, control: Joint, treatment: Joint) -> str | None:
+    """Why a phase with 2 units or more in both arms weighs nothing; None where it has fewer, or weighs something."""
+    if min(control.n, treatment.n) < 2:
+        return None
+    try:
+        if metric.covariate is not None and metric.estimator == "lin":
+            covariate.lin(control, treatment)
+        else:
+            _levels(metric, control, treatment)
+    except Refused as refusal:
+        return refusal.message
+    return None
+
+
+def refusal(metric: Metric, control: Sequence[Joint], treatment: Sequence[Joint]) -> str:
+    """Why there is no estimate where every phase weighs nothing: the first obstacle, else the want of units."""
+    found = (obstacle(metric, *joints) for joints in zip(control, treatment, strict=True))
+    return next(filter(None, found), "no phase has 2 matured units in both arms")
+
+
+def _levels(metric: Metric, control: Joint, treatment: Joint) -> tuple[Summary, Summary]:
+    if metric.covariate is None:
+        return level(metric, control), level(metric, treatment)
+    theta, centre = covariate.theta([control, treatment]), merge(control, treatment).x.mean
+    return covariate.adjusted(control, theta, centre), covariate.adjusted(treatment, theta, centre)

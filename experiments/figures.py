@@ -177,6 +177,8 @@ def _warning(design: Design, snapshot: Snapshot) -> str | None:
 
 
 def _heterogeneity(c: Comparison) -> dict[str, Any]:
+    if c.refused is not None:
+        return {"refused": c.refused}
     try:
         return fields(heterogeneity(c.strata))
     except Refused as refusal:
@@ -187,10 +189,11 @@ def _by_phase(snapshot: Snapshot, c: Comparison) -> list[dict[str, Any]]:
     rows = []
     total = float(c.strata.weight.sum())
     columns = zip(snapshot.phases, c.strata.weight.tolist(), c.strata.estimate.tolist(), c.strata.se2.tolist(), strict=True)
-    for phase, weight, estimate, se2 in columns:
+    joints = zip(snapshot.joints(CONTROL, c.metric.name), snapshot.joints(c.treatment, c.metric.name), strict=True)
+    for (phase, weight, estimate, se2), pair in zip(columns, joints, strict=True):
         row: dict[str, Any] = {"phase": phase.number, "estimate": None, "se": None, "share": weight / total if total > 0.0 else 0.0}
         if weight == 0.0:
-            row["refused"] = "fewer than 2 matured units in an arm"
+            row["refused"] = estimators.obstacle(c.metric, *pair) or "fewer than 2 matured units in an arm"
         elif not (math.isfinite(estimate) and 0.0 < se2 < math.inf):
             row["refused"] = "the values do not vary within the arms" if se2 == 0.0 else "the values are too large"
         else:

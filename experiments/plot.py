@@ -62,8 +62,8 @@ def draw(report: Data, points: Sequence[Mapping[str, Any]], metrics: Sequence[st
     import matplotlib as mpl
 
     # What a user's own file of settings says must not matter; to ask for the backend would import pyplot.
-    plain = {name: mpl.rcParamsDefault[name] for name in mpl.rcParamsDefault if name != "backend"}
-    with _one_at_a_time, mpl.rc_context({**plain, **_STYLE}):
+    settings: Any = {name: mpl.rcParamsDefault[name] for name in mpl.rcParamsDefault if name != "backend"} | _STYLE
+    with _one_at_a_time, mpl.rc_context(settings):
         return _rendered(_figure(report, panels, len(report["treatments"])), form)
 
 

@@ -50,7 +50,7 @@ def _part(design: Design, snapshot: Snapshot, tested: list[Cell]) -> dict[str, d
 
 def _cell(design: Design, snapshot: Snapshot, treatment: str, metric: Metric, tested: list[Cell]) -> Cell:
     units = {arm: snapshot.matured(arm, metric.name) for arm in (CONTROL, treatment)}
-    blank: Cell = {"units": units, "estimate": None, "se": None, "p_value": None, "adjusted": None}
+    blank: Cell = {"units": units, "estimate": None, "se": None, "lower": None, "upper": None, "p_value": None, "adjusted": None}
     strata = strata_of(snapshot, treatment, metric)
     try:
         estimate, se = weighted(strata, strata.weight)

@@ -85,18 +85,17 @@ def track(
     units = min(units_of(snapshot, strata, arm, metric.name) for arm in (CONTROL, treatment))
     now = _now(design, known, frozen, metric, overlap(strata), units)
     counted = exact(snapshot, treatment, metric)
+    at_any_time = design.sequence == "always-valid" or metric.role != "success"
     if counted is not None and (now is None or counted.treatment + counted.control < FEWEST_CONVERSIONS):
-        better, worse = (
-            _raised(known.better, counted.better, units, FEWEST_SUCCESS),
-            _raised(known.worse, counted.worse, units, FEWEST_HARM),
-        )
+        better = _raised(known.better, counted.better, units, FEWEST_SUCCESS)
+        worse = _raised(known.worse, counted.worse, units, FEWEST_HARM)
         v = known.v if now is None else now.v
-        return Track(v, better if design.sequence == "always-valid" else known.better, worse, known.interims, known.limit)
+        return Track(v, better if at_any_time else known.better, worse, known.interims, known.limit)
     if now is None:
         return known
     c = always_valid.tuning(design.alpha)
     worse = _raised(known.worse, float(always_valid.log_evidence(-now.z, now.x, c)), units, FEWEST_HARM)
-    if design.sequence == "always-valid" or metric.role != "success":
+    if at_any_time:
         better = _raised(known.better, float(always_valid.log_evidence(now.z, now.x, c)), units, FEWEST_SUCCESS)
         return Track(now.v, better, worse)
     after = _interim if design.sequence == "group-sequential" else _at_the_horizon
@@ -109,6 +108,8 @@ def _now(design: Design, known: Track, frozen: Mapping[str, Frozen], metric: Met
     if matters is None or not (0.0 < v < math.inf and np.isfinite(sums.u)):
         return None
     x = float(always_valid.clock(v, frozen[metric.name].variance, matters, design.alpha, design.power))
+    if not 0.0 < x < math.inf:  # a difference that matters so little, or so much, that no clock can be set by it
+        return None
     return Now(metric.sign * float(sums.u), float(sums.h), v, x, floor(metric, matters), units)
 
 

@@ -81,7 +81,7 @@ def _not_enough_data(design: Design, comparisons: list[Comparison]) -> Verdict |
     """A test that is made at few looks has no evidence between them though there are units enough."""
     success = [c for c in comparisons if c.metric.role == "success"]
     later = design.sequence != "always-valid"
-    if any(c.track.better.log_evidence is not None or (later and c.refused is None and min(c.units) >= FEWEST_SUCCESS) for c in success):
+    if any(c.track.better.log_evidence is not None or (later and c.refused is None and min(c.compared) >= FEWEST_SUCCESS) for c in success):
         return None
     return Verdict("not_enough_data", f"{success[0].metric.name}: {success[0].refused or success[0].waiting}.")
 
@@ -96,10 +96,10 @@ def _promote(comparisons: list[Comparison]) -> Verdict | None:
 
 
 def _exhausted(design: Design, comparisons: list[Comparison]) -> bool:
-    """Whether a group-sequential test has spent all of its α on every success metric."""
+    """Whether a group-sequential test has spent all of its α and shown nothing; what it has shown may still wait for a guardrail."""
     success = [c for c in comparisons if c.metric.role == "success"]
     done = all(c.track.interims and c.track.interims[-1].fraction >= 1.0 for c in success)
-    return design.sequence == "group-sequential" and done
+    return design.sequence == "group-sequential" and done and not any(map(_superior, success))
 
 
 def _missing(comparisons: list[Comparison]) -> str:

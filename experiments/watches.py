@@ -13,7 +13,7 @@ from experiments.effect import FEWEST_HARM
 from experiments.evidence import Crossing, Watch
 from experiments.methods import always_valid
 from experiments.methods.strata import compare, overlap
-from experiments.methods.summary import Summary, merge_all, stack
+from experiments.methods.summary import Summary, merge, merge_all, stack
 from experiments.snapshot import CONTROL, PRESENT, Snapshot
 
 ALARM = 0.001
@@ -53,12 +53,15 @@ def _watch(known: Watch | None, control: Sequence[Summary], treatment: Sequence[
     strata = compare(stack(control), stack(treatment))
     sums = overlap(strata)
     units = [sum(s.n for s, weight in zip(side, strata.weight, strict=True) if weight > 0.0) for side in (control, treatment)]
-    if min(units) < FEWEST_HARM or not 0.0 < float(sums.v) < math.inf:
+    gained = float(sums.v)
+    if gained == 0.0:  # all of one arm are equal, and so are all of the other: the spread is between the arms
+        gained = _between(strata.weight.tolist(), control, treatment)
+    if min(units) < FEWEST_HARM or not 0.0 < gained < math.inf:
         return known
     if known is None:
         pooled = merge_all([*control, *treatment])
         known = Watch(pooled.m2 / (pooled.n - 1))
-    v = max(known.v, float(sums.v))
+    v = max(known.v, gained)
     # In one phase of two arms of that many units each, V is n σ² / 2.
     x = v / (0.5 * TUNED_FOR * known.variance)
     log_m = float(always_valid.log_evidence(float(sums.u) / math.sqrt(v), x, always_valid.tuning(ALARM, one_sided=False), one_sided=False))
@@ -68,3 +71,9 @@ def _watch(known: Watch | None, control: Sequence[Summary], treatment: Sequence[
     if alarm is None and log_m >= -math.log(ALARM):
         alarm = Crossing(at, number, log_m)
     return Watch(known.variance, v, max(known.log_evidence, log_m), alarm)
+
+
+def _between(weights: Sequence[float], control: Sequence[Summary], treatment: Sequence[Summary]) -> float:
+    """V from the variance of both arms together, which under the null hypothesis is that of each; 0.0 where all units are equal."""
+    phases = [(h, merge(*pair)) for h, *pair in zip(weights, control, treatment, strict=True) if h > 0.0]
+    return math.fsum(h * both.m2 / (both.n - 1) for h, both in phases)

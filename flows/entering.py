@@ -73,12 +73,15 @@ class Entering:
         return {key: _part((event.context or {}).get(key, row.get(key))) for key in trial.design.slices}
 
     def scores(self, connection: sa.Connection, asked: Sequence[tuple[Predicted, Plan]]) -> list[float]:
-        """The champion's score of each request's first row: what control answered, or would have. 0 where it cannot be had."""
+        """The champion's score of each request's first row: what control answered, or would have. 0 where it cannot be had.
+
+        A champion that cannot be loaded gives 0 to all arms, also to those whose answers are its own: a covariate must not tell arms apart.
+        """
         found = [0.0] * len(asked)
         by_plan: dict[tuple[str, int], list[int]] = {}
         for index, (event, plan) in enumerate(asked):
             if event.version == plan.arms[CONTROL].version:
-                found[index] = score(event.outputs[0])
+                found[index] = 0.0 if self._champion(event.version) is None else score(event.outputs[0])
             else:
                 by_plan.setdefault((plan.endpoint, plan.plan), []).append(index)
         for indexes in by_plan.values():

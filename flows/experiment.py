@@ -46,6 +46,7 @@ def start(place: Place, name: str, order: Order) -> Changed:
         row = experiments.get(connection, name)
         if row.state != DRAFT:
             raise Conflict(f"experiment {name!r} is {row.state}: only a draft can be started", code=f"experiment-{row.state}")
+        metric.check_histories(connection, row.endpoint, decode_design(row.design))
         plan = _start(connection, place, row, order)
         return Changed(describe(experiments.get(connection, name)), plan)
 

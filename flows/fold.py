@@ -19,7 +19,7 @@ from core.ids import Address, format_prediction_id
 from core.values import Label, Output
 from experiments import losses
 from experiments.methods.summary import LARGEST
-from flows import entering
+from flows import entering, maturing
 from flows.entering import About, Entering
 from flows.histories import Histories
 from flows.homes import Home, Identity, home_of, unit_of
@@ -185,12 +185,20 @@ class Fold:
             counts["units"] += 1
             unit = self._enter(key, event, plan, now)
         elif unit.state == facts.OPEN and unit.phase == plan.phase and unit.arm != event.arm and not self._due(unit, now):
-            self._arms[key[0], unit.phase, unit.arm]["two_arms"] += 1
-            self._save(unit._replace(state="two_arms"))
+            self._leave_out(unit, now)
             return
         trial = self._trials.get(key[0])
         if trial is not None and unit.state == facts.OPEN:
             self._requested(trial, unit, address, event, now)
+
+    def _leave_out(self, unit: UnitRow, now: float) -> None:
+        """It has been in two arms. What it brought to a metric whose window was over by now stays, in whatever batch that is found out."""
+        trial = self._trials[unit.experiment]
+        if unit.entry <= trial.layout.windows[0].entered_by(now) and unit.entry > trial.window.entered_by(now):
+            self.flush()
+            self._trials[trial.name] = maturing.mature_early(self._connection, trial, now)
+        self._arms[unit.experiment, unit.phase, unit.arm]["two_arms"] += 1
+        self._save((self._units[unit.experiment, unit.unit] or unit)._replace(state="two_arms"))
 
     def _enter(self, key: tuple[str, str], event: Predicted, plan: Plan, now: float) -> UnitRow:
         """At journal time, which never steps back: by it the unit matures and its outcomes arrive."""

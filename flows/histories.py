@@ -21,7 +21,7 @@ from store import facts, metrics
 
 
 class Kept(NamedTuple):
-    """A metric whose history is kept from journal time `since` on."""
+    """A metric whose history is kept of outcomes that arrived after `since`."""
 
     metric: Metric
     since: float
@@ -62,7 +62,7 @@ class Histories:
             return
         known = self._known[home.endpoint]
         for metric, since in self._kept[home.endpoint]:
-            if metric.numerator != event.metric or event.at < since:
+            if metric.numerator != event.metric or event.at <= since:
                 continue
             number = losses.measured(metric.loss, event.value, home.answer)
             if number is not None:

@@ -8,6 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 from msgspec.structs import replace
 
+from core.clock import to_rfc3339
 from experiments import looks
 from experiments.comparison import compare
 from experiments.evidence import Cap, Evidence
@@ -16,6 +17,7 @@ from flows import known, maturing
 from flows.report import evidence_of, snapshot
 from flows.trials import Trial
 from store import experiments, facts
+from store.engine import Store
 
 _PAST = 1e-6
 """A look is made this many seconds past its grid point, where no rounding can put it before."""
@@ -28,9 +30,9 @@ def look(connection: sa.Connection, trial: Trial, now: float) -> Trial:
     """
     row = experiments.get(connection, trial.name)
     at = trial.next_look + _PAST
-    evidence = _capped(connection, trial, evidence_of(row.evidence), at)
+    evidence = _capped(connection, trial, evidence_of(row.evidence))
     trial = trial._replace(caps=evidence.caps)
-    evidence = replace(evidence, scanned={**evidence.scanned, **maturing.take_quantiles(connection, trial, at)})
+    evidence = replace(evidence, scanned={**evidence.scanned, **maturing.take_quantiles(connection, trial, trial.next_look)})
     seen = snapshot(connection, trial, at)
     after = looks.look(trial.design, seen, evidence)
     facts.add_points(connection, _points(trial, seen, after))
@@ -40,8 +42,19 @@ def look(connection: sa.Connection, trial: Trial, now: float) -> Trial:
     return trial._replace(next_look=math.inf if over else following)
 
 
-def _capped(connection: sa.Connection, trial: Trial, evidence: Evidence, at: float) -> Evidence:
-    """The evidence with the caps that can be frozen at this look."""
+def history(store: Store, experiment: str) -> list[dict[str, Any]]:
+    """What all looks have seen, by treatment and metric, oldest first; raises NotFound."""
+    with store.read() as connection:
+        experiments.get(connection, experiment)
+        rows = facts.points_of(connection, experiment)
+    return [{**row, "at": to_rfc3339(row["at"])} for row in rows]
+
+
+def _capped(connection: sa.Connection, trial: Trial, evidence: Evidence) -> Evidence:
+    """The evidence with the caps that can be frozen at this look, from the units that had matured at its grid point: no later one, which
+    would be summarised once more when it is due.
+    """
+    at = trial.next_look
     for metric in trial.design.metrics:
         if metric.cap_percentile is None or metric.name in evidence.caps:
             continue

@@ -37,9 +37,8 @@ _JOINT = msgspec.json.Decoder(Joint)
 
 def mature(connection: sa.Connection, trial: Trial, now: float, settled: Callable[[UnitRow], None]) -> Trial:
     """Summarise the trial's units that are due at journal time `now`; with the longest window their life in it ends."""
-    *shorter, longest = trial.layout.windows
-    for window in shorter:
-        trial = _mature_early(connection, trial, window, now)
+    trial = mature_early(connection, trial, now)
+    longest = trial.window
     due = facts.due(connection, trial.name, longest.entered_by(now))
     if due:
         rows = [unit._replace(state=_settle(trial, longest, unit)) for unit in due]
@@ -51,6 +50,13 @@ def mature(connection: sa.Connection, trial: Trial, now: float, settled: Callabl
     return trial
 
 
+def mature_early(connection: sa.Connection, trial: Trial, now: float) -> Trial:
+    """Summarise the units that are due at `now` on metrics of shorter windows than the longest; they stay open for the others."""
+    for window in trial.layout.windows[:-1]:
+        trial = _mature_early(connection, trial, window, now)
+    return trial
+
+
 def freeze_cap(connection: sa.Connection, trial: Trial, metric: Metric, now: float) -> tuple[float, int] | None:
     """The cap of a metric at its percentile of all arms together, and how many units it is from; None while there are too few.
 
@@ -58,15 +64,21 @@ def freeze_cap(connection: sa.Connection, trial: Trial, metric: Metric, now: flo
     """
     window = trial.design.window(metric)
     units = [unit for unit in facts.entered(connection, trial.name, window.entered_by(now)) if _settle(trial, window, unit) == "matured"]
-    if metric.cap_percentile is None or len(units) * (1.0 - metric.cap_percentile / 100.0) < FEWEST_BEYOND:
+    if metric.cap_percentile is None or not _reaches_beyond(len(units), metric.cap_percentile):
         return None
     totals = facts.totals_of(connection, trial.name, [unit.unit for unit in units])
     values = [pair[0] for unit in units if (pair := _measure(metric, None, unit, totals)) is not None]
+    if not _reaches_beyond(len(values), metric.cap_percentile):
+        return None
     try:
         cap = winsor.cap_of(values, metric.cap_percentile)
     except Refused:
         return None
     return cap, len(values)
+
+
+def _reaches_beyond(n: int, percentile: float) -> bool:
+    return n * (1.0 - percentile / 100.0) >= FEWEST_BEYOND
 
 
 def summarise_all(connection: sa.Connection, trial: Trial, metric: Metric, now: float) -> None:

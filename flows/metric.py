@@ -9,27 +9,31 @@ import msgspec
 import sqlalchemy as sa
 
 from core.clock import to_rfc3339
-from core.errors import Invalid
+from core.errors import Conflict, Invalid
 from experiments.design import Design
 from experiments.metric import Metric
 from flows import known
 from flows.deploy import Order, Place
-from flows.trials import decode_metric
-from store import audit, facts, metrics, plans
+from flows.follow import RECORD
+from flows.trials import decode_design, decode_metric
+from store import audit, experiments, facts, metrics, plans, positions
 from store.engine import Store
 from store.metrics import MetricRow
 
 
 def declare(place: Place, endpoint: str, metric: Metric, order: Order) -> dict[str, Any]:
-    """Declare a metric, or declare it anew: experiments to come take it from here, those that exist keep theirs."""
+    """Declare a metric, or declare it anew: experiments to come take it from here, those that exist keep theirs.
+
+    Raises NotFound, and Conflict where a running experiment needs the history that the new declaration would forget.
+    """
     with place.store.write(keep=not order.dry_run) as connection:
         plans.current(connection, endpoint)
         before = metrics.find(connection, endpoint, metric.name)
-        at = order.who.at
         if before is not None and _same_history(decode_metric(before.body), metric):
             at = before.at
         else:
-            facts.forget_history(connection, endpoint, metric.name)
+            _forget(connection, endpoint, metric.name)
+            at = _after_all_recorded(connection, order.who.at)
         row = MetricRow(endpoint, metric.name, at, order.who.by, known.encode(metric))
         metrics.save(connection, row)
         audit.write(connection, order.who.at, order.who.by, "metric.declare", f"{endpoint}/{metric.name}", reason=order.who.reason)
@@ -37,11 +41,11 @@ def declare(place: Place, endpoint: str, metric: Metric, order: Order) -> dict[s
 
 
 def remove(place: Place, endpoint: str, metric: str, order: Order) -> None:
-    """Take a declaration back; experiments that exist keep theirs. Raises NotFound."""
+    """Take a declaration back; experiments that exist keep theirs. Raises NotFound, and Conflict where a running one needs its history."""
     with place.store.write(keep=not order.dry_run) as connection:
         plans.current(connection, endpoint)
         metrics.remove(connection, endpoint, metric)
-        facts.forget_history(connection, endpoint, metric)
+        _forget(connection, endpoint, metric)
         audit.write(connection, order.who.at, order.who.by, "metric.remove", f"{endpoint}/{metric}", reason=order.who.reason)
 
 
@@ -67,7 +71,7 @@ def complete(store: Store, endpoint: str, design: Mapping[str, Any]) -> dict[str
         plans.current(connection, endpoint)
         declared = {row.metric: msgspec.json.decode(row.body) for row in metrics.of_endpoint(connection, endpoint)}
     asked = design.get("metrics", list(declared))
-    if not asked:
+    if not asked and not declared:
         raise Invalid(f"metrics: expected at least one, and none is declared on endpoint {endpoint}", field="metrics")
     return {**design, "metrics": [_filled(each, declared) for each in asked] if isinstance(asked, list) else asked}
 
@@ -77,13 +81,33 @@ def check_histories(connection: sa.Connection, endpoint: str, design: Design) ->
     for metric in design.metrics:
         if metric.covariate != "earlier":
             continue
-        row = metrics.find(connection, endpoint, metric.name)
-        if row is None or not _same_history(decode_metric(row.body), metric):
+        if kept_since(connection, endpoint, metric) is None:
             raise Invalid(
                 f"metrics.{metric.name}.covariate: what units bring earlier is kept from the moment that the metric is declared on the"
                 f" endpoint with this covariate: `tiltyard metric declare {endpoint} {metric.name} --covariate earlier`",
-                field="covariate",
+                field=f"metrics.{metric.name}.covariate",
             )
+
+
+def kept_since(connection: sa.Connection, endpoint: str, metric: Metric) -> float | None:
+    """After which time of arrival the outcomes of an experiment's metric are part of its units' history; None where it is not kept."""
+    row = metrics.find(connection, endpoint, metric.name)
+    return row.at if row is not None and _same_history(decode_metric(row.body), metric) else None
+
+
+def _after_all_recorded(connection: sa.Connection, at: float) -> float:
+    """`at`, or the journal time that `record` has reached: a history begins with no outcome that was folded without it."""
+    read = positions.get(connection, RECORD)
+    return at if read is None else max(at, read.at)
+
+
+def _forget(connection: sa.Connection, endpoint: str, name: str) -> None:
+    for running in experiments.running(connection):
+        row = experiments.get(connection, running)
+        needed = [each.name for each in decode_design(row.design).metrics if each.covariate == "earlier"]
+        if row.endpoint == endpoint and name in needed:
+            raise Conflict(f"experiment {running} is running and needs the history of {name}: stop it first", code="metric-in-use")
+    facts.forget_history(connection, endpoint, name)
 
 
 def _filled(asked: Any, declared: Mapping[str, Mapping[str, Any]]) -> Any:

@@ -19,6 +19,7 @@ from experiments.methods.covariate import theta
 from experiments.methods.means import NEAR_ZERO
 from experiments.methods.power import Plan
 from experiments.metric import Metric
+from experiments.tracking import FEWEST_SUCCESS
 from experiments.units import Window
 from flows import traffic
 from flows.traffic import Traffic, Values
@@ -27,7 +28,6 @@ from store import metrics, plans
 from store.engine import Store
 
 DAY = 86400.0
-WINDOW_SECONDS = DAY
 
 _SHARES = (0.01, 0.02, 0.05, 0.1, 0.2)
 """Of the mean: what the sizes are shown for where no MDE is given."""
@@ -76,12 +76,11 @@ class Basis(NamedTuple):
 
 
 class Source(NamedTuple):
-    """Where an endpoint's traffic is read from. `pause` is called every few milliseconds of that."""
+    """Where an endpoint's traffic is read from."""
 
     store: Store
     journal: Path
     clock: Clock
-    pause: Callable[[], object] = lambda: None
 
 
 class Spread(NamedTuple):
@@ -101,6 +100,9 @@ def size(question: Question, source: Callable[[], Source]) -> dict[str, Any]:
         basis, said, notes = _by_hand(question)
     else:
         basis, said, notes = _observed(question, source())
+    sizes = _sizes(question, basis, plan._replace(correlation=basis.correlation))
+    if any(row["n_control"] and min(row["n_control"], row["n_treatment"]) < FEWEST_SUCCESS for row in sizes):
+        notes = [*notes, f"No success is decided before {FEWEST_SUCCESS} units per arm."]
     return {
         "endpoint": question.endpoint,
         "metric": question.metric,
@@ -109,7 +111,7 @@ def size(question: Question, source: Callable[[], Source]) -> dict[str, Any]:
         "power": question.power,
         "split": question.split,
         "based_on": said,
-        "sizes": _sizes(question, basis, plan._replace(correlation=basis.correlation)),
+        "sizes": sizes,
         "notes": notes,
     }
 
@@ -155,7 +157,7 @@ def _observed(question: Question, source: Source) -> tuple[Basis, dict[str, Any]
     metric, declared = _metric(source.store, endpoint, question.metric)
     window = _window(question, metric)
     since = source.clock() - question.days_back * DAY
-    found = traffic.scan(source.journal, endpoint, metric, window, since, pause=source.pause)
+    found = traffic.scan(source.journal, endpoint, metric, window, since)
     if not found.units:
         raise Refused(f"endpoint {endpoint!r} has had no traffic in the last {question.days_back:g} days")
     values = traffic.values(found, metric, window)
@@ -200,7 +202,7 @@ def _metric(store: Store, endpoint: str, name: str | None) -> tuple[Metric, bool
 
 def _window(question: Question, metric: Metric) -> Window:
     """As asked for, else as declared, else a day."""
-    declared = metric.window(WINDOW_SECONDS, 0.0)
+    declared = metric.window(DAY, 0.0)
     window = Window(
         declared.seconds if question.window_seconds is None else question.window_seconds,
         declared.lateness if question.lateness_seconds is None else question.lateness_seconds,
@@ -240,7 +242,7 @@ def _correlation(
     if metric.covariate != "earlier":
         return 0.0, {"name": metric.covariate, "correlation": 0.0, "detail": "not taken from the journal: the sample may be smaller"}
     middle = (found.first + found.end) / 2.0
-    late = traffic.scan(source.journal, endpoint, metric, window, since, middle, source.pause)
+    late = traffic.scan(source.journal, endpoint, metric, window, since, middle)
     values = traffic.values(late, metric, window).joint
     try:
         r = theta([values]) * math.sqrt(values.x.variance) / math.sqrt(values.y.variance) if values.y.variance > 0.0 else 0.0

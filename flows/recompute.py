@@ -17,15 +17,17 @@ import sqlalchemy as sa
 from core.errors import Conflict, NotFound
 from core.settings import Settings
 from core.values import Position
-from flows import report
+from flows import metric, report
 from flows.entering import Load
 from flows.follow import RECORD, decode
 from flows.record import Recorder
+from flows.trials import decode_design
 from journal.lookup import Lookup
 from journal.reader import Entry, Reader
 from journal.segments import segments
 from store import engine, experiments, positions, tables
 from store.engine import Store
+from store.experiments import ExperimentRow
 
 BATCH = 5000
 
@@ -59,7 +61,8 @@ class Source(NamedTuple):
 def recompute(source: Source, experiment: str) -> Recomputed:
     """The report from the journal alone, as of where `record` stands now.
 
-    Raises NotFound, or Conflict where the experiment has not begun, or the journal that it began with has expired.
+    Raises NotFound, or Conflict where the experiment has not begun, the journal that it began with has expired, or the history of its
+    units was forgotten.
     """
     with source.store.read() as connection:
         row = experiments.get(connection, experiment)
@@ -67,6 +70,7 @@ def recompute(source: Source, experiment: str) -> Recomputed:
         aside = positions.aside_of(connection, RECORD)
         ordered = {table: [dict(each) for each in connection.execute(sa.select(table)).mappings()] for table in _ORDERED}
         live = report.report_in(connection, experiment)
+        needed = _needed(connection, row)
     if stood is None:
         raise NotFound("nothing has been recorded yet: start `tiltyard serve`", code="nothing-recorded")
     with TemporaryDirectory(prefix="tiltyard-recompute-") as directory:
@@ -75,13 +79,13 @@ def recompute(source: Source, experiment: str) -> Recomputed:
             for table, rows in ordered.items():
                 if rows:
                     connection.execute(sa.insert(table), [{**each, **_MADE} if table is tables.experiments else each for each in rows])
-        events, at = _replay(source, store, stood.position, aside, row.started or 0.0)
+        events, at = _replay(source, store, stood.position, aside, needed)
         with store.read() as connection:
             anew = report.report_in(connection, experiment, at)
     return Recomputed(anew, events, list(differences(live, anew)))
 
 
-def _replay(source: Source, store: Store, until: Position, aside: set[Position], started: float) -> tuple[int, float]:
+def _replay(source: Source, store: Store, until: Position, aside: set[Position], needed: float) -> tuple[int, float]:
     """Fold all events up to that position; how many there were, and the journal time after them."""
     first = min(segments(source.journal), default=1)
     reader = Reader(source.journal, Position(first, 0))
@@ -90,10 +94,10 @@ def _replay(source: Source, store: Store, until: Position, aside: set[Position],
     try:
         while True:
             entries = [entry for entry in reader.read(BATCH) if entry.address.position < until]
+            if events == 0 and first > 1:
+                _check_start(entries, needed)
             if not entries:
                 return events, at
-            if events == 0 and first > 1:
-                _check_start(entries, started)
             with store.write() as connection:
                 at = recorder.fold(connection, [entry for entry in entries if entry.address.position not in aside], at)
             events += len(entries)
@@ -101,10 +105,26 @@ def _replay(source: Source, store: Store, until: Position, aside: set[Position],
         reader.close()
 
 
-def _check_start(entries: Sequence[Entry], started: float) -> None:
+def _needed(connection: sa.Connection, row: ExperimentRow) -> float:
+    """From when on the journal is needed: the start, or where covariates are what units brought earlier, since that has been kept."""
+    needed = row.started or 0.0
+    for each in decode_design(row.design).metrics:
+        if each.covariate == "earlier":
+            since = metric.kept_since(connection, row.endpoint, each)
+            if since is None or since > (row.started or 0.0):
+                raise Conflict(
+                    f"metric {each.name} was declared anew or removed since {row.experiment} began, and what its units had brought earlier"
+                    " is forgotten: it cannot be recomputed",
+                    code="history-forgotten",
+                )
+            needed = min(needed, since)
+    return needed
+
+
+def _check_start(entries: Sequence[Entry], needed: float) -> None:
     event = next((event for entry in entries if (event := decode(entry)) is not None), None)
-    if event is not None and event.at > started:
-        raise Conflict("the journal that the experiment began with has expired: it cannot be recomputed", code="journal-expired")
+    if event is None or event.at > needed:
+        raise Conflict("the journal from when the experiment began, or the history of its units, has expired: it cannot be recomputed", code="journal-expired")
 
 
 def differences(left: Any, right: Any, path: str = "") -> Iterator[str]:

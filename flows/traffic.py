@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,7 +25,6 @@ from journal.reader import Entry, Reader
 from journal.segment import path
 
 BATCH = 500
-"""Entries between two pauses: about 5 ms of work."""
 
 
 class Unit:
@@ -59,24 +58,14 @@ class Values(NamedTuple):
     joint: Joint
 
 
-def scan(
-    journal: Path,
-    endpoint: str,
-    metric: Metric,
-    window: Window,
-    since: float,
-    enter_from: float | None = None,
-    pause: Callable[[], object] = lambda: None,
-) -> Traffic:
+def scan(journal: Path, endpoint: str, metric: Metric, window: Window, since: float, enter_from: float | None = None) -> Traffic:
     """The units whose first request in the journal's time from `since` on (or `enter_from`) was answered by the endpoint.
 
-    What comes into the journal meanwhile is left out. `pause` is called every few milliseconds of work.
+    What comes into the journal meanwhile is left out.
     """
     seen = _Scan(endpoint, metric, window, since if enter_from is None else enter_from, Known(Lookup(journal).get))
     at = since
-    for number, entry in enumerate(_entries(journal, since)):
-        if number % BATCH == 0:
-            pause()
+    for entry in _entries(journal, since):
         event = decode(entry)
         if event is None or event.at < since:
             continue

@@ -18,6 +18,9 @@ from store import experiments, plans
 from store.experiments import ExperimentRow
 from store.plans import PlanRow
 
+STRAGGLERS_SECONDS = 600.0
+"""How long after an experiment's end a worker that has not seen it yet may still answer by its plan, so that a unit enters."""
+
 DENOMINATOR = "/"
 """Appended to a ratio's name: the key of its denominator's totals."""
 
@@ -80,7 +83,7 @@ class Trial(NamedTuple):
 
     def is_over(self, at: float) -> bool:
         """Whether nothing of it can change any more at journal time `at`: stopped, matured, looked at for the last time."""
-        return self.stopped is not None and self.next_look == math.inf and at > self.window.matures(self.stopped)
+        return self.stopped is not None and self.next_look == math.inf and at > self.window.matures(self.stopped) + STRAGGLERS_SECONDS
 
 
 class Trials:

@@ -11,6 +11,7 @@ from math import isfinite
 from typing import Any, NamedTuple
 
 import msgspec
+from msgspec import inspect
 
 ANY_KEY = "[...]"
 """What msgspec writes for the key of an object whose keys are free."""
@@ -58,6 +59,31 @@ def named(path: str, message: str, kind: Any, body: bytes | None) -> str:
     if key is None:
         return path.replace(ANY_KEY, "[]")
     return f"{before}.{key}{after}".removeprefix(".").replace(ANY_KEY, "[]")
+
+
+def choices(path: str, kind: Any) -> list[str]:
+    """What may stand at `path` of a body of that kind, where only some words may; empty where anything of a type may."""
+    at = [inspect.type_info(kind)]
+    for name, _ in _STEP.findall(path):
+        at = [inner for each in at for inner in _inside(each, name)]
+    return [str(value) for each in at for one in _members(each) if isinstance(one, inspect.LiteralType) for value in one.values]
+
+
+def _inside(kind: inspect.Type, name: str) -> list[inspect.Type]:
+    """The types of a member of that name, or of a list's items."""
+    found: list[inspect.Type] = []
+    for each in _members(kind):
+        if name and isinstance(each, inspect.StructType):
+            found += [field.type for field in each.fields if field.encode_name == name]
+        elif name and isinstance(each, inspect.DictType):
+            found.append(each.value_type)
+        elif not name and isinstance(each, inspect.ListType):
+            found.append(each.item_type)
+    return found
+
+
+def _members(kind: inspect.Type) -> list[inspect.Type]:
+    return [one for each in kind.types for one in _members(each)] if isinstance(kind, inspect.UnionType) else [kind]
 
 
 def _culprit(before: str, message: str, kind: Any, body: bytes) -> str | None:

@@ -14,6 +14,7 @@ T = TypeVar("T")
 
 _AT = re.compile(r" - at `(?:key in )?\$\.?(.*)`\Z", re.DOTALL)
 _MEMBER = re.compile(r"Object (missing required|contains unknown) field `(.*)`\Z", re.DOTALL)
+_ENUM = "Invalid enum value "
 _MOST_SAID = 300
 """Characters of a path or message that are repeated to the client who sent them."""
 _MEMBER_WORDS = {"missing required": "this field is required", "contains unknown": "unknown field"}
@@ -43,6 +44,13 @@ def convert(given: Any, kind: type[T], where: str = "") -> T:
     except msgspec.ValidationError as error:
         found = _worded(str(error), kind, None)
         raise Invalid(where + found.message, field=f"{where}{found.field}") from None
+    except Invalid as error:
+        raise inside(where, error) from None
+
+
+def inside(where: str, error: Invalid) -> Invalid:
+    """The same, of what stands at `where` of a body: what a value says of itself begins with the path inside it."""
+    return Invalid(where + error.message, field=where + error.message.partition(":")[0], code=error.code)
 
 
 def _worded(message: str, kind: Any, body: bytes | None) -> Invalid:
@@ -58,5 +66,7 @@ def _worded(message: str, kind: Any, body: bytes | None) -> Invalid:
     if member:
         path = f"{path}.{member[2]}" if path else member[2]
         text = _MEMBER_WORDS[member[1]]
+    if text.startswith(_ENUM):
+        text = f"expected one of {', '.join(blame.choices(path, kind))}, got {text.removeprefix(_ENUM)}"
     field = path[:_MOST_SAID] or "body"
     return Invalid(f"{field}: {text[0].lower()}{text[1:_MOST_SAID]}", field=field)

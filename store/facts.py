@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -24,6 +25,7 @@ from store.tables import (
 )
 
 _CHUNK = 500
+LARGEST = sys.float_info.max
 OPEN = "open"
 
 
@@ -120,7 +122,8 @@ def totals_of(connection: sa.Connection, experiment: str, names: Iterable[str]) 
     """(unit, key of a total) → the sum of its counted outcomes, and their number."""
     query = sa.select(unit_totals).where(unit_totals.c.experiment == experiment)
     found = (row for chunk in _chunks(names) for row in connection.execute(query.where(unit_totals.c.unit.in_(chunk))))
-    return {(row.unit, row.metric): (row.total, row.events) for row in found}
+    # Each part of a sum is finite, but the store may have added two of them to infinity.
+    return {(row.unit, row.metric): (min(max(row.total, -LARGEST), LARGEST), row.events) for row in found}
 
 
 def save_values(connection: sa.Connection, rows: Sequence[ValueRow]) -> None:
@@ -131,7 +134,7 @@ def save_values(connection: sa.Connection, rows: Sequence[ValueRow]) -> None:
 def values_of(connection: sa.Connection, experiment: str, metric: str) -> Iterator[tuple[str, float]]:
     """(unit, value) of all values of a metric, unit by unit."""
     query = sa.select(unit_values.c.unit, unit_values.c.value).where(unit_values.c.experiment == experiment, unit_values.c.metric == metric)
-    return (row._tuple() for row in connection.execute(query.order_by(*unit_values.primary_key)))
+    return ((unit, value) for unit, value in connection.execute(query.order_by(*unit_values.primary_key)))
 
 
 def history_of(connection: sa.Connection, endpoint: str, names: Iterable[str]) -> dict[tuple[str, str], tuple[float, int]]:

@@ -1,26 +1,22 @@
-"""Experiments: plan, create, start, stop, report, plot."""
+"""Experiments: create, start, stop, report, looks."""
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import msgspec
-from flask import Blueprint, Response, request
+from flask import Blueprint, Response
 
+from core.errors import Invalid
 from experiments.design import Design
-from flows import experiment, metric, planning, plot, report
+from flows import experiment, looking, metric, report
 from flows.experiment import Changed
 from server.api import requests
 from server.api.requests import answer, applied, body, home, order
-from server.decoding import convert
-from server.home import clock
+from server.decoding import convert, inside
 
 blueprint = Blueprint("experiments", __name__, url_prefix="/v1/experiments")
 blueprint.before_request(requests.admit)
-
-_PAUSE_SECONDS = 0.0005
-"""For which planning lets requests have the interpreter, every few milliseconds."""
 
 
 class CreateBody(msgspec.Struct, forbid_unknown_fields=True):
@@ -49,16 +45,8 @@ def list_experiments() -> Response:
 def create() -> Response:
     """A new experiment."""
     given = body(CreateBody)
-    design = convert(metric.complete(home().store, given.endpoint, given.design), Design, "design.")
+    design = _design(given)
     return _changed(experiment.create(home().place, given.experiment, given.endpoint, design, order(given.reason), draft=given.draft), 201)
-
-
-@blueprint.post("/power")
-def power() -> Response:
-    """How many units and days an experiment will need. Reads the journal, which can take a minute."""
-    here = home()
-    source = planning.Source(here.store, here.journal, clock, lambda: time.sleep(_PAUSE_SECONDS))
-    return answer(planning.size(body(planning.Question), lambda: source))
 
 
 @blueprint.get("/<name>")
@@ -85,11 +73,18 @@ def show_report(name: str) -> Response:
     return answer(report.report(home().store, name))
 
 
-@blueprint.get("/<name>/plot.svg")
-def show_plot(name: str) -> Response:
-    """How the estimates and their bounds came about; of each `metric` asked for, else of all."""
-    picture = plot.plot(home().store, name, request.args.getlist("metric"))
-    return Response(picture, content_type="image/svg+xml", headers={"X-Content-Type-Options": "nosniff"})
+@blueprint.get("/<name>/looks")
+def show_looks(name: str) -> Response:
+    """What every look has seen: how the estimates and their bounds came about."""
+    return answer({"looks": looking.history(home().store, name)})
+
+
+def _design(given: CreateBody) -> Design:
+    try:
+        filled = metric.complete(home().store, given.endpoint, given.design)
+    except Invalid as error:
+        raise inside("design.", error) from None
+    return convert(filled, Design, "design.")
 
 
 def _changed(found: Changed, status: int = 200) -> Response:

@@ -7,7 +7,7 @@ from flask import Blueprint, Response
 from experiments.metric import Metric
 from flows import metric
 from server.api import requests
-from server.api.requests import answer, body, home, order
+from server.api.requests import answer, applied, body, home, order
 
 blueprint = Blueprint("metrics", __name__, url_prefix="/v1/endpoints/<endpoint>/metrics")
 blueprint.before_request(requests.admit)
@@ -22,11 +22,11 @@ def list_metrics(endpoint: str) -> Response:
 @blueprint.post("")
 def declare(endpoint: str) -> Response:
     """Declare one, or declare it anew."""
-    return answer(metric.declare(home().place, endpoint, body(Metric), order("by REST")), 201)
+    return applied(metric.declare(home().place, endpoint, body(Metric), order("by REST")), None, 201)
 
 
 @blueprint.delete("/<name>")
 def remove(endpoint: str, name: str) -> Response:
     """Take it back."""
     metric.remove(home().place, endpoint, name, order("by REST"))
-    return answer({"endpoint": endpoint, "metric": name, "removed": True})
+    return applied({"endpoint": endpoint, "metric": name, "removed": True}, None)

@@ -8,6 +8,7 @@ import click
 
 from server.cli.options import home, json_option, order, show, table
 
+_KINDS = ("continuous", "binary", "count", "ratio", "quantile", "label_loss")
 _COLUMNS = ("name", "role", "kind", "direction", "outcome", "denominator", "loss", "quantile", "covariate", "since")
 
 
@@ -19,20 +20,36 @@ def command() -> None:
 @command.command("declare")
 @click.argument("endpoint")
 @click.argument("name")
-@click.option("--kind", default="continuous", show_default=True, help="continuous, binary, count, ratio, quantile or label_loss.")
-@click.option("--direction", default="increase", show_default=True, help="Which change is an improvement: increase or decrease.")
-@click.option("--role", default="success", show_default=True, help="success, guardrail (not to be hurt) or info (decides nothing).")
+@click.option("--kind", type=click.Choice(_KINDS), default="continuous", show_default=True, help="What a unit's value is.")
+@click.option(
+    "--direction",
+    type=click.Choice(("increase", "decrease")),
+    default="increase",
+    show_default=True,
+    help="Which change is an improvement.",
+)
+@click.option(
+    "--role",
+    type=click.Choice(("success", "guardrail", "info")),
+    default="success",
+    show_default=True,
+    help="To be improved, not to be hurt, or deciding nothing.",
+)
 @click.option("--outcome", metavar="METRIC", help="The outcomes that it is computed from, where they have another name.")
 @click.option("--denominator", metavar="METRIC", help="Of a ratio: other outcomes, or predictions, or events (a mean per outcome).")
 @click.option("--quantile", type=float, help="Of a quantile metric, such as 0.95.")
 @click.option("--latency", "source", flag_value="latency", help="A quantile of the model's latency in seconds: it needs no outcomes.")
-@click.option("--loss", help="Of labels: error, log_loss, squared or absolute.")
+@click.option("--loss", type=click.Choice(("error", "log_loss", "squared", "absolute")), help="Of labels.")
 @click.option("--window", "window_seconds", type=float, metavar="SECONDS", help="How long after its entry a unit's outcomes count.")
 @click.option("--lateness", "lateness_seconds", type=float, metavar="SECONDS", help="How much longer late outcomes are waited for.")
 @click.option("--cap", type=float, help="A unit's value above this counts as this.")
 @click.option("--cap-percentile", type=float, help="The cap as a percentile of all arms together, frozen at a first look, such as 99.")
-@click.option("--covariate", help="earlier (what the unit brought before it entered) or champion_score.")
-@click.option("--estimator", help="How the covariate is used: cuped (the default) or lin.")
+@click.option(
+    "--covariate",
+    type=click.Choice(("earlier", "champion_score")),
+    help="What the unit brought before it entered, or what control says of it.",
+)
+@click.option("--estimator", type=click.Choice(("cuped", "lin")), help="How the covariate is used.  [default: cuped]")
 @click.option("--margin", type=float, help="Of a guardrail: the loss that is still no harm.")
 @click.option("--weight", type=float, help="Of a success metric: its share of alpha; without weights Holm divides it.")
 @click.option("--reason", help="Why; kept in the audit log.")

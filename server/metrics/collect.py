@@ -83,6 +83,9 @@ class StoreCollector(Collector):
         lower = GaugeMetricFamily(
             "tiltyard_experiment_lower_bound", "Lower bound of the difference that is valid at any time.", labels=names
         )
+        upper = GaugeMetricFamily(
+            "tiltyard_experiment_upper_bound", "Upper bound of the difference that is valid at any time.", labels=names
+        )
         verdict = GaugeMetricFamily("tiltyard_experiment_verdict", "1 for the present verdict.", labels=["experiment", "verdict"])
         for name in running:
             try:
@@ -93,10 +96,10 @@ class StoreCollector(Collector):
                 verdict.add_metric([name, kind], float(found["verdict"] == kind))
             for metric, one in found["metrics"].items():
                 for arm, difference in one["differences"].items():
-                    for family, key in ((estimate, "estimate"), (lower, "lower")):
+                    for family, key in ((estimate, "estimate"), (lower, "lower"), (upper, "upper")):
                         if difference.get(key) is not None:
                             family.add_metric([name, arm, metric], difference[key])
-        yield from (estimate, lower, verdict)
+        yield from (estimate, lower, upper, verdict)
 
 
 def _recorded(tallies: dict[tuple[str, str], int]) -> Metric:

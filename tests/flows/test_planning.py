@@ -91,7 +91,7 @@ def test_sizes_follow_from_the_endpoints_own_traffic(town: Town) -> None:
     n = needed(np.var(values, ddof=1), 0.5)
     assert row["n_control"] == row["n_treatment"] == n
     assert row["days"] == 7 * math.ceil((2 * n / 50.0 + HOUR / DAY) / 7.0)
-    assert found["notes"] == ["The metric is not declared on the endpoint: taken as continuous, to increase."]
+    assert found["notes"][0] == "The metric is not declared on the endpoint: taken as continuous, to increase."
 
 
 def test_without_an_mde_there_is_a_table(town: Town) -> None:
@@ -195,7 +195,8 @@ def test_a_label_loss_leaves_out_units_without_labels(town: Town) -> None:
     on = found["based_on"]
     assert (on["units"], on["units_analysed"]) == (40, 20)
     assert on["mean"] == pytest.approx(np.mean(losses))
-    assert found["notes"] == ["50.0% of the units have the metric: sizes count those, and days wait for them."]
+    few = "No success is decided before 500 units per arm."
+    assert found["notes"] == ["50.0% of the units have the metric: sizes count those, and days wait for them.", few]
     (row,) = town.ask(mde=1.0)["sizes"]
     assert row["days"] == 7 * math.ceil((2 * row["n_control"] / 2.5 + HOUR / DAY) / 7.0)
 
@@ -319,6 +320,13 @@ def test_figures_by_hand_need_no_home() -> None:
     assert found["sizes"] == [pytest.approx(expected)]
     (row,) = size(Question(sd=2.0, mde=0.5, test="fixed-horizon"), no_home)["sizes"]
     assert (row["n_control"], row["days"], row["share_of_mean"]) == (needed(4.0, 0.5), None, None)
+
+
+def test_the_fewest_units_of_a_decision_are_pointed_out() -> None:
+    """Where a large effect would need fewer; not where it needs more."""
+    few = "No success is decided before 500 units per arm."
+    assert size(Question(sd=2.0, mde=1.0), no_home)["notes"] == [few]
+    assert size(Question(sd=2.0, mde=0.1), no_home)["notes"] == []
 
 
 def test_a_row_of_the_table_that_cannot_be_had_says_so() -> None:
