@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
+
 from core.clock import to_rfc3339
 from core.errors import Refused
 from experiments import estimators
@@ -177,10 +179,9 @@ def _warning(design: Design, snapshot: Snapshot) -> str | None:
 
 
 def _heterogeneity(c: Comparison) -> dict[str, Any]:
-    if c.refused is not None:
-        return {"refused": c.refused}
     try:
-        return fields(heterogeneity(c.strata))
+        with np.errstate(all="ignore"):  # what leaves the range is refused
+            return fields(heterogeneity(c.strata))
     except Refused as refusal:
         return {"refused": refusal.message}
 

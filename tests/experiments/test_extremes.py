@@ -181,7 +181,7 @@ SAMPLES = st.one_of(
 
 
 @given(data=st.data())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=3000, deadline=None)
 @pytest.mark.filterwarnings("error")
 def test_any_snapshots(design_of: Build, data: st.DataObject) -> None:
     """Whatever came, in one phase or several, at one look or several, is reported without a figure that is no number or says nothing."""
