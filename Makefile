@@ -7,7 +7,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --co
 SERVE := --host 127.0.0.1 --port 8080
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test serve lint bench soak chaos clean
+.PHONY: help demo test serve lint bench calibrate soak chaos clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,6 +31,10 @@ lint: .venv/development ## ruff, mypy --strict, and the floors of the house
 
 bench: .venv/development ## speed, as ratios in one run
 	$(BIN)/python -m benchmarks.bench
+
+# One thread of BLAS: the simulation keeps one core busy for about five minutes.
+calibrate: .venv/runtime ## error rates of every test by simulation, in full; ARGS=--write puts them into docs/statistics.md
+	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m benchmarks.calibrate $(ARGS)
 
 soak: .venv/development ## an hour under load: memory, files and lag stay flat
 	$(BIN)/python -m benchmarks.soak

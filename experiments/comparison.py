@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import msgspec
@@ -12,7 +13,7 @@ from core.errors import Refused
 from experiments import estimators
 from experiments.design import Design
 from experiments.effect import FEWEST_HARM, effect, floor
-from experiments.evidence import Evidence, Track
+from experiments.evidence import Evidence, Frozen, Track
 from experiments.methods import always_valid
 from experiments.methods.means import Alternative, Difference, lift, t_test, welch
 from experiments.methods.power import INFLATION
@@ -31,7 +32,8 @@ class Comparison(NamedTuple):
     `estimate` and `se` are the overlap estimate over phases and the standard error of the sequential test; `bound` is
     that test's bound on the side of the improvement, `other` the always-valid one on the side of harm, and `waiting` says why there is
     none yet; `units` are matured, control's first, and `compared` those of phases that have both arms; `effect` is the difference that
-    matters and `variance` the frozen one; `exact` is the exact test of a binary metric.
+    matters and `variance` the frozen one, `planned` both as the planned sample is set by them; `exact` is the exact test of a
+    binary metric.
     """
 
     treatment: str
@@ -42,6 +44,7 @@ class Comparison(NamedTuple):
     track: Track
     effect: float | None
     variance: float | None
+    planned: tuple[float, float] | None
     refused: str | None = None
     estimate: float | None = None
     se: float | None = None
@@ -77,9 +80,10 @@ def compare(design: Design, snapshot: Snapshot, evidence: Evidence, treatment: s
     units = snapshot.matured(CONTROL, metric.name), snapshot.matured(treatment, metric.name)
     track, frozen = evidence.track(treatment, metric.name), evidence.frozen.get(metric.name)
     matters, variance = effect(design, metric, evidence.frozen), None if frozen is None else frozen.variance
+    planned = _planned(design, metric, evidence.maxima if metric.name in evidence.maxima else evidence.frozen)
     compared = units_of(snapshot, strata, CONTROL, metric.name), units_of(snapshot, strata, treatment, metric.name)
     counted, population = exact(snapshot, treatment, metric), _population(snapshot, strata, metric)
-    blank = Comparison(treatment, metric, units, compared, strata, track, matters, variance, population=population, exact=counted)
+    blank = Comparison(treatment, metric, units, compared, strata, track, matters, variance, planned, population=population, exact=counted)
     sums = overlap(strata)
     h, u, v = float(sums.h), float(sums.u), max(track.v, float(sums.v))
     refused = _refusal(snapshot, evidence, blank, h, u, v)
@@ -148,8 +152,9 @@ def days_left(design: Design, snapshot: Snapshot, comparison: Comparison) -> flo
     if decides and design.sequence == "fixed-horizon" and design.horizon_seconds is not None:
         return max(0.0, snapshot.started + design.horizon_seconds - snapshot.at) / DAY
     goal = design.planned_samples if decides and design.sequence == "group-sequential" else INFLATION
-    if comparison.effect is None or comparison.variance is None or comparison.refused is not None:
+    if comparison.planned is None or comparison.refused is not None:
         return None
+    matters, variance = comparison.planned
     gained = comparison.strata.weight * comparison.strata.weight * comparison.strata.guarded
     last = int(np.flatnonzero(gained)[-1]) if gained.any() else -1
     if last < 0:
@@ -157,10 +162,15 @@ def days_left(design: Design, snapshot: Snapshot, comparison: Comparison) -> flo
     phase = snapshot.phases[last]
     until = snapshot.at if phase.end is None else min(snapshot.at, phase.end + design.maturity_seconds)
     elapsed = until - phase.start - design.maturity_seconds
-    done = float(always_valid.clock(float(gained.sum()), comparison.variance, comparison.effect, design.alpha, design.power))
+    done = float(always_valid.clock(float(gained.sum()), variance, matters, design.alpha, design.power))
     share = done * float(gained[last] / gained.sum())  # of the planned sample, what that phase has brought
     days = max(0.0, goal - done) * elapsed / share / DAY if elapsed > 0.0 and share > 0.0 else math.inf
     return days if math.isfinite(days) else None
+
+
+def _planned(design: Design, metric: Metric, frozen: Mapping[str, Frozen]) -> tuple[float, float] | None:
+    matters = effect(design, metric, frozen)
+    return None if matters is None else (matters, frozen[metric.name].variance)
 
 
 def _refusal(snapshot: Snapshot, evidence: Evidence, blank: Comparison, h: float, u: float, v: float) -> str | None:

@@ -17,13 +17,13 @@ FEWEST_HARM = 20
 """Matured units per arm before harm is decided; the blinded variance is frozen at the first look that has them."""
 
 
-def freeze(design: Design, snapshot: Snapshot, metric: Metric, look: int) -> Frozen | None:
-    """The metric's blinded mean and variance, once control and a treatment have 20 matured units and the values vary.
+def freeze(design: Design, snapshot: Snapshot, metric: Metric, look: int, fewest: int = FEWEST_HARM) -> Frozen | None:
+    """The metric's blinded mean and variance, once control and a treatment have `fewest` matured units and the values vary.
 
     A relative MDE also waits until the mean is more than 3 standard errors from 0: a share of less would be noise.
     """
     units = {arm: snapshot.matured(arm, metric.name) for arm in snapshot.arms}
-    if units[CONTROL] < FEWEST_HARM or max((units[arm] for arm in snapshot.treatments), default=0) < FEWEST_HARM:
+    if units[CONTROL] < fewest or max((units[arm] for arm in snapshot.treatments), default=0) < fewest:
         return None
     try:
         pooled = estimators.blinded(metric, snapshot.pooled(metric.name))

@@ -20,11 +20,13 @@ class Crossing(msgspec.Struct, frozen=True):
 class Side(msgspec.Struct, frozen=True):
     """One direction of a comparison: the largest log evidence over its looks, None before the first that counts.
 
-    Of a test that gives p values (group-sequential, fixed-horizon) the evidence is 1/p.
+    Of a test that gives p values (group-sequential, fixed-horizon) the evidence is 1/p. `exact`: whether some of it came of the exact test
+    of few conversions, so that the other test has to do with the rest of α.
     """
 
     log_evidence: float | None = None
     crossed: Crossing | None = None
+    exact: bool = False
 
 
 class Interim(NamedTuple):
@@ -86,6 +88,7 @@ class Cap(msgspec.Struct, frozen=True):
 class Evidence(msgspec.Struct, frozen=True):
     """`looks` made so far, the last in `slot` of the grid at journal time `at`; `tracks` by treatment and metric.
 
+    `maxima` are what the maximum of a group-sequential test is set by: frozen later than `frozen`, since it is never raised.
     `watches` are by treatment and name of what is watched; `scanned` says how many values the last look read for a quantile.
     """
 
@@ -96,6 +99,7 @@ class Evidence(msgspec.Struct, frozen=True):
     tracks: dict[str, dict[str, Track]] = {}
     ratio: Ratio = Ratio()
     watches: dict[str, dict[str, Watch]] = {}
+    maxima: dict[str, Frozen] = {}
     caps: dict[str, Cap] = {}
     scanned: dict[str, int] = {}
 

@@ -19,7 +19,7 @@ from experiments.methods.means import interval
 from experiments.methods.strata import heterogeneity
 from experiments.metric import Metric
 from experiments.snapshot import CONTROL, Snapshot
-from experiments.tracking import FEWEST_CONVERSIONS
+from experiments.tracking import EXACT_SHARE, FEWEST_CONVERSIONS
 
 
 def fields(struct: Any) -> dict[str, Any]:
@@ -144,12 +144,13 @@ def _crossing(crossing: Crossing | None) -> dict[str, Any] | None:
 
 
 def _exact(c: Comparison) -> dict[str, Any]:
-    """The exact test as it would be if this were a look; it decides while few units have converted."""
+    """The exact test, with its share of α, as it would be if this were a look; it decides while few units have converted."""
     if c.exact is None:
         return {"refused": "no unit has converted"}
     converted = {CONTROL: c.exact.control, c.treatment: c.exact.treatment}
     decides = sum(converted.values()) < FEWEST_CONVERSIONS
-    figures = {"p_value": always_valid.p_value(c.exact.better), "harm_p_value": always_valid.p_value(c.exact.worse)}
+    better, worse = (always_valid.p_value(log_evidence + math.log(EXACT_SHARE)) for log_evidence in (c.exact.better, c.exact.worse))
+    figures = {"p_value": better, "harm_p_value": worse}
     return {"converted": converted, **figures, "decides": decides}
 
 

@@ -13,7 +13,7 @@ from experiments.effect import freeze
 from experiments.evidence import Crossing, Evidence, Frozen, Ratio, Side, Track
 from experiments.methods import srm
 from experiments.snapshot import Snapshot
-from experiments.tracking import track
+from experiments.tracking import FEWEST_SUCCESS, track
 
 
 def slot(design: Design, started: float, at: float) -> int:
@@ -32,10 +32,11 @@ def look(design: Design, snapshot: Snapshot, evidence: Evidence) -> Evidence:
         return evidence
     number = evidence.looks + 1
     frozen = {**evidence.frozen, **_newly_frozen(design, snapshot, evidence.frozen, number)}
+    maxima = {**evidence.maxima, **_new_maxima(design, snapshot, evidence.maxima, number)}
     horizon = design.horizon_seconds is not None and snapshot.at >= snapshot.started + design.horizon_seconds
     tracks = {
         treatment: {
-            metric.name: track(design, snapshot, evidence.track(treatment, metric.name), frozen, treatment, metric, horizon)
+            metric.name: track(design, snapshot, evidence.track(treatment, metric.name), frozen, maxima, treatment, metric, horizon)
             for metric in design.metrics
         }
         for treatment in snapshot.treatments
@@ -46,6 +47,7 @@ def look(design: Design, snapshot: Snapshot, evidence: Evidence) -> Evidence:
         slot=slot(design, snapshot.started, snapshot.at),
         at=snapshot.at,
         frozen=frozen,
+        maxima=maxima,
         tracks=_latched(design, tracks, snapshot.at, number),
         ratio=_ratio(snapshot, evidence.ratio, number),
         watches=watches.look(design, snapshot, evidence.watches, number),
@@ -76,6 +78,14 @@ def _newly_frozen(design: Design, snapshot: Snapshot, known: Mapping[str, Frozen
     return {name: value for name, value in found.items() if value is not None}
 
 
+def _new_maxima(design: Design, snapshot: Snapshot, known: Mapping[str, Frozen], number: int) -> dict[str, Frozen]:
+    """What the maximum of a group-sequential test is set by, from as many units on as success is decided."""
+    if design.sequence != "group-sequential":
+        return {}
+    found = {m.name: freeze(design, snapshot, m, number, FEWEST_SUCCESS) for m in design.success if m.name not in known}
+    return {name: value for name, value in found.items() if value is not None}
+
+
 def _latched(design: Design, tracks: dict[str, dict[str, Track]], at: float, number: int) -> dict[str, dict[str, Track]]:
     """The tracks with the crossings of this look: success metrics by Holm over metrics × arms, all else at 1/α."""
     success = {metric.name: metric.weight for metric in design.success}
@@ -86,7 +96,7 @@ def _latched(design: Design, tracks: dict[str, dict[str, Track]], at: float, num
     def latch(side: Side, reached: bool) -> Side:
         if side.crossed is not None or not reached or side.log_evidence is None:
             return side
-        return Side(side.log_evidence, Crossing(at, number, side.log_evidence))
+        return replace(side, crossed=Crossing(at, number, side.log_evidence))
 
     def beyond(side: Side) -> bool:
         return side.log_evidence is not None and side.log_evidence >= -math.log(design.alpha)

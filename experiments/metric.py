@@ -68,14 +68,16 @@ class Metric(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forb
         self._check_cap()
         if self.covariate is not None and self.kind in ("ratio", "quantile"):
             raise self._wrong("covariate", f"a {self.kind} metric has none")
+        if self.covariate is None and self.estimator != "cuped":
+            raise self._wrong("estimator", "only a metric with a covariate has one")
         for field in ("window_seconds", "margin", "weight"):
             _positive(getattr(self, field), self._path(field))
         if self.lateness_seconds is not None and not 0.0 <= self.lateness_seconds < math.inf:
             raise self._wrong("lateness_seconds", f"expected 0 or more, got {self.lateness_seconds}")
         if self.margin is not None and self.role != "guardrail":
-            raise self._wrong("margin", f"only a guardrail has one, this is a {self.role} metric")
+            raise self._wrong("margin", f"only a guardrail has one, the role of this metric is {self.role}")
         if self.weight is not None and self.role != "success":
-            raise self._wrong("weight", f"only a success metric has one, this is a {self.role} metric")
+            raise self._wrong("weight", f"only a success metric has one, the role of this metric is {self.role}")
 
     def _check_kind(self) -> None:
         for field, kind in (("denominator", "ratio"), ("quantile", "quantile"), ("loss", "label_loss")):

@@ -85,8 +85,10 @@ def _phase(phase: Phase) -> dict[str, Any]:
 def _notes(design: Design, snapshot: Snapshot) -> list[str]:
     tests, family = len(design.deciding) * len(snapshot.treatments), len(design.success) * len(snapshot.treatments)
     late = f", if it arrived within {design.lateness_seconds:g} s after that" if design.lateness_seconds else ""
+    own = any((m.window_seconds, m.lateness_seconds) != (None, None) for m in design.metrics)
     notes = [
-        f"An outcome counts within {design.window_seconds:g} s of its unit's entry{late}; a unit is analysed once that time has passed.",
+        f"An outcome counts within {design.window_seconds:g} s of its unit's entry{late}; a unit is analysed once that time has passed."
+        + (" Metrics that declare a window of their own have that one." if own else ""),
         f"Each direction is controlled at alpha = {design.alpha:g}, not both jointly.",
         f"Over {tests} test{'' if tests == 1 else 's'} for harm, the probability that any rolls back falsely"
         f" is at most {min(1.0, tests * design.alpha):.3g}.",

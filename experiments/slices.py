@@ -10,6 +10,7 @@ import math
 from typing import Any
 
 from core.errors import Refused
+from experiments import estimators
 from experiments.design import Design
 from experiments.methods.means import t_test
 from experiments.methods.multiple import benjamini_hochberg
@@ -52,11 +53,13 @@ def _cell(design: Design, snapshot: Snapshot, treatment: str, metric: Metric, te
     units = {arm: snapshot.matured(arm, metric.name) for arm in (CONTROL, treatment)}
     blank: Cell = {"units": units, "estimate": None, "se": None, "lower": None, "upper": None, "p_value": None, "adjusted": None}
     strata = strata_of(snapshot, treatment, metric)
+    if not strata.weight.any():
+        return {**blank, "refused": estimators.refusal(metric, *(snapshot.joints(arm, metric.name) for arm in (CONTROL, treatment)))}
     try:
         estimate, se = weighted(strata, strata.weight)
         test = t_test(estimate, se, math.inf, alternative="two-sided", alpha=design.alpha)
-    except Refused as refusal:
-        return {**blank, "refused": refusal.message}
+    except Refused as refused:
+        return {**blank, "refused": refused.message}
     cell = {**blank, "estimate": estimate, "se": se, "p_value": test.p_value, "lower": test.lower, "upper": test.upper}
     tested.append(cell)
     return cell

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
+from msgspec.structs import replace
 from scipy import special
 
 from experiments import estimators
@@ -24,6 +25,10 @@ FEWEST_SUCCESS = 500
 
 FEWEST_CONVERSIONS = 50
 """Converting units of both arms together, below which a binary metric is judged by the exact test: there is no normal approximation yet."""
+
+
+EXACT_SHARE = 0.1
+"""Of α, what the exact test may spend where it decides at a look; the normal one then has the rest, so that both in turn keep α."""
 
 
 class Exact(NamedTuple):
@@ -75,11 +80,18 @@ def exact(snapshot: Snapshot, treatment: str, metric: Metric) -> Exact | None:
 
 
 def track(
-    design: Design, snapshot: Snapshot, known: Track, frozen: Mapping[str, Frozen], treatment: str, metric: Metric, horizon: bool
+    design: Design,
+    snapshot: Snapshot,
+    known: Track,
+    frozen: Mapping[str, Frozen],
+    maxima: Mapping[str, Frozen],
+    treatment: str,
+    metric: Metric,
+    horizon: bool,
 ) -> Track:
     """The track after this look; unchanged where the metric cannot be tested yet, or its figures are out of range.
 
-    `horizon`: whether the horizon has been reached.
+    `frozen` and `maxima` are the evidence's; `horizon`: whether the horizon has been reached.
     """
     strata = strata_of(snapshot, treatment, metric)
     units = min(units_of(snapshot, strata, arm, metric.name) for arm in (CONTROL, treatment))
@@ -87,19 +99,25 @@ def track(
     counted = exact(snapshot, treatment, metric)
     at_any_time = design.sequence == "always-valid" or metric.role != "success"
     if counted is not None and (now is None or counted.treatment + counted.control < FEWEST_CONVERSIONS):
-        better = _raised(known.better, counted.better, units, FEWEST_SUCCESS)
-        worse = _raised(known.worse, counted.worse, units, FEWEST_HARM)
+        better = _exactly(known.better, counted.better, units, FEWEST_SUCCESS)
+        worse = _exactly(known.worse, counted.worse, units, FEWEST_HARM)
         v = known.v if now is None else now.v
         return Track(v, better if at_any_time else known.better, worse, known.interims, known.limit)
     if now is None:
         return known
     c = always_valid.tuning(design.alpha)
-    worse = _raised(known.worse, float(always_valid.log_evidence(-now.z, now.x, c)), units, FEWEST_HARM)
+    worse = _normally(known.worse, float(always_valid.log_evidence(-now.z, now.x, c)), units, FEWEST_HARM)
     if at_any_time:
-        better = _raised(known.better, float(always_valid.log_evidence(now.z, now.x, c)), units, FEWEST_SUCCESS)
+        better = _normally(known.better, float(always_valid.log_evidence(now.z, now.x, c)), units, FEWEST_SUCCESS)
         return Track(now.v, better, worse)
-    after = _interim if design.sequence == "group-sequential" else _at_the_horizon
-    return after(design, Track(now.v, known.better, worse, known.interims, known.limit), now, metric.sign, horizon)
+    after = Track(now.v, known.better, worse, known.interims, known.limit)
+    if design.sequence == "fixed-horizon":
+        return _at_the_horizon(design, after, now, metric.sign, horizon)
+    planned = effect(design, metric, maxima)
+    if planned is None:
+        return after
+    gathered = float(always_valid.clock(now.v, maxima[metric.name].variance, planned, design.alpha, design.power))
+    return _interim(design, after, now, metric.sign, 1.0 if horizon else min(1.0, gathered / design.planned_samples))
 
 
 def _now(design: Design, known: Track, frozen: Mapping[str, Frozen], metric: Metric, sums: Overlap, units: int) -> Now | None:
@@ -113,13 +131,13 @@ def _now(design: Design, known: Track, frozen: Mapping[str, Frozen], metric: Met
     return Now(metric.sign * float(sums.u), float(sums.h), v, x, floor(metric, matters), units)
 
 
-def _interim(design: Design, known: Track, now: Now, sign: float, horizon: bool) -> Track:
-    """The group-sequential test: a look counts once the next of the equal steps of the maximum is gathered, or at the horizon.
+def _interim(design: Design, known: Track, now: Now, sign: float, fraction: float) -> Track:
+    """The group-sequential test: a look counts once the next of the equal steps of the maximum is gathered, or all of it.
 
-    When is a matter of V alone, which says nothing about the difference, so the spending of α holds (Lan and DeMets 1983).
+    `fraction` of it has been by now. That is a matter of V alone, which says nothing about the difference, so the spending of α
+    holds (Lan and DeMets 1983).
     """
     reached = known.interims[-1].fraction if known.interims else 0.0
-    fraction = 1.0 if horizon else min(1.0, now.x / design.planned_samples)
     step = 1.0 / design.interim_looks
     due = fraction > reached and (fraction == 1.0 or math.floor(fraction / step) > math.floor(reached / step))
     if not due or now.units < FEWEST_SUCCESS or not math.isfinite(now.z):
@@ -145,7 +163,18 @@ def _raised(side: Side, log_evidence: float, units: int, fewest: int) -> Side:
     """Evidence before there are units enough is not kept: it would be latched once there are."""
     if units < fewest or not math.isfinite(log_evidence):
         return side
-    return Side(max(0.0 if side.log_evidence is None else side.log_evidence, log_evidence), side.crossed)
+    return replace(side, log_evidence=max(0.0 if side.log_evidence is None else side.log_evidence, log_evidence))
+
+
+def _exactly(side: Side, log_evidence: float, units: int, fewest: int) -> Side:
+    """With its share of α (Bonferroni)."""
+    after = _raised(side, log_evidence + math.log(EXACT_SHARE), units, fewest)
+    return after if after is side else replace(after, exact=True)
+
+
+def _normally(side: Side, log_evidence: float, units: int, fewest: int) -> Side:
+    """With all of α, or what the exact test has left of it."""
+    return _raised(side, log_evidence + (math.log1p(-EXACT_SHARE) if side.exact else 0.0), units, fewest)
 
 
 def _conversions(snapshot: Snapshot, treatment: str, metric: str) -> list[tuple[int, int, float]]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 import sqlalchemy as sa
 from msgspec.structs import replace
@@ -18,17 +17,17 @@ from core.events import ENROLLED, FORCED, PINNED, Observed, Predicted, Unlogged
 from core.ids import Address, format_prediction_id
 from core.values import Label, Output
 from experiments import losses
-from experiments.methods.summary import LARGEST
 from flows import entering, maturing
 from flows.entering import About, Entering
+from flows.gathered import Gathered
 from flows.histories import Histories
 from flows.homes import Home, Identity, home_of, unit_of
 from flows.known import Known
-from flows.trials import Trial, Use
+from flows.trials import Trial
 from routing.plan import CONTROL, Plan
 from routing.splitter import mirrors
 from store import facts
-from store.facts import UnitRow, ValueRow, WaitingRow
+from store.facts import UnitRow, WaitingRow
 
 COUNTED, OUTSIDE_WINDOW, UNANALYSED, QUARANTINED, DUPLICATES = "counted", "outside_window", "unanalysed", "quarantined", "duplicates"
 OUTCOME_FIGURES = (COUNTED, OUTSIDE_WINDOW, UNANALYSED, QUARANTINED, DUPLICATES)
@@ -69,14 +68,10 @@ class Fold:
 
     def _clear(self) -> None:
         self._changed: set[tuple[str, str]] = set()
+        self._gathered = Gathered()
         self._entered: defaultdict[str, dict[str, tuple[UnitRow, float]]] = defaultdict(dict)
         self._to_score: list[tuple[tuple[str, str], Predicted, Plan]] = []
         self._new_ids: set[Identity] = set()
-        self._totals: defaultdict[str, dict[tuple[str, str], tuple[float, int]]] = defaultdict(dict)
-        self._values: list[ValueRow] = []
-        self._arms: defaultdict[tuple[str, int, str], dict[str, int]] = defaultdict(_no_counts)
-        self._tallies: defaultdict[tuple[str, str], int] = defaultdict(int)
-        self._mirrored: defaultdict[tuple[str, str, str], int] = defaultdict(int)
         self._waiting: list[WaitingRow] = []
 
     def prepare(self, batch: Sequence[tuple[Address, Foldable]]) -> None:
@@ -133,12 +128,7 @@ class Fold:
                     self._place(self._trials[experiment], entry, address, row.metric, row.value, None, row.timestamp, row.at)
         self._score()
         facts.save_units(self._connection, [unit for key in self._changed if (unit := self._units[key]) is not None])
-        for experiment, totals in self._totals.items():
-            facts.add_totals(self._connection, experiment, totals)
-        facts.save_values(self._connection, self._values)
-        facts.add_arm_counts(self._connection, [_arm_row(key, counts) for key, counts in self._arms.items()])
-        facts.add_tallies(self._connection, self._tallies)
-        facts.add_mirrored(self._connection, self._mirrored)
+        self._gathered.write(self._connection)
         facts.save_ids(self._connection, self._new_ids)
         self._histories.write(self._connection)
         self._clear()
@@ -177,7 +167,7 @@ class Fold:
             self._save(UnitRow(*key, CONTROL, plan.phase, now, event.propensity, "outside"))
 
     def _analyse(self, key: tuple[str, str], unit: UnitRow | None, address: Address, event: Predicted, plan: Plan, now: float) -> None:
-        counts = self._arms[key[0], plan.phase, event.arm]
+        counts = self._gathered.arms[key[0], plan.phase, event.arm]
         counts["predictions"] += 1
         if not 0.0 < event.propensity <= 1.0:
             self._tally(key[0], NO_PROPENSITY_ROWS)
@@ -197,7 +187,7 @@ class Fold:
         if unit.entry <= trial.layout.windows[0].entered_by(now) and unit.entry > trial.window.entered_by(now):
             self.flush()
             self._trials[trial.name] = maturing.mature_early(self._connection, trial, now)
-        self._arms[unit.experiment, unit.phase, unit.arm]["two_arms"] += 1
+        self._gathered.arms[unit.experiment, unit.phase, unit.arm]["two_arms"] += 1
         self._save((self._units[unit.experiment, unit.unit] or unit)._replace(state="two_arms"))
 
     def _enter(self, key: tuple[str, str], event: Predicted, plan: Plan, now: float) -> UnitRow:
@@ -232,7 +222,7 @@ class Fold:
         """What metrics make of the request itself: one more in a denominator, or a latency."""
         for use in trial.layout.of_requests:
             if use.window.counts(unit.entry, now, now):
-                self._add(trial, unit, use, address, event.latency if use.metric.source == "latency" else 1.0)
+                self._gathered.add(unit, use, address, event.latency if use.metric.source == "latency" else 1.0)
 
     def _due(self, unit: UnitRow, now: float) -> bool:
         """Whether the unit has matured by journal time, though it may be settled only at the end of the batch."""
@@ -241,7 +231,7 @@ class Fold:
     def _mirror(self, address: Address, event: Predicted, plan: Plan) -> None:
         for name, shadow in plan.shadows.items():
             if shadow.sample >= 1.0 or mirrors(event.endpoint, name, shadow, format_prediction_id(address)):
-                self._mirrored[event.endpoint, name, shadow.version] += 1
+                self._gathered.mirrored[event.endpoint, name, shadow.version] += 1
 
     def _observed(self, address: Address, event: Observed, now: float) -> None:
         home = self._home(event)
@@ -301,16 +291,8 @@ class Fold:
         inside = [use for use in uses if use.window.counts(unit.entry, timestamp, arrived)]
         numbers = [(use, number) for use in inside if (number := losses.measured(use.metric.loss, value, answer)) is not None]
         for use, number in numbers:
-            self._add(trial, unit, use, address, number)
+            self._gathered.add(unit, use, address, number)
         self._tally(trial.name, COUNTED if numbers else UNANALYSED if inside else OUTSIDE_WINDOW)
-
-    def _add(self, trial: Trial, unit: UnitRow, use: Use, address: Address, number: float) -> None:
-        totals = self._totals[trial.name]
-        total, events = totals.get((unit.unit, use.key), (0.0, 0))
-        # Finite, so that no later sum is infinity minus infinity; what is so large is refused when it is analysed.
-        totals[unit.unit, use.key] = (min(max(total + number, -LARGEST), LARGEST), events + 1)
-        if use.metric.kind == "quantile":
-            self._values.append(ValueRow(trial.name, use.metric.name, unit.unit, address.segment, address.offset, number))
 
     def _save(self, unit: UnitRow) -> None:
         key = (unit.experiment, unit.unit)
@@ -318,12 +300,4 @@ class Fold:
         self._changed.add(key)
 
     def _tally(self, experiment: str | None, name: str, number: int = 1) -> None:
-        self._tallies[experiment or NO_EXPERIMENT, name] += number
-
-
-def _no_counts() -> dict[str, int]:
-    return {"units": 0, "predictions": 0, "matured": 0, "cut": 0, "two_arms": 0}
-
-
-def _arm_row(key: tuple[str, int, str], counts: dict[str, int]) -> dict[str, Any]:
-    return {"experiment": key[0], "phase": key[1], "arm": key[2], **counts}
+        self._gathered.tallies[experiment or NO_EXPERIMENT, name] += number

@@ -83,9 +83,9 @@ def check_histories(connection: sa.Connection, endpoint: str, design: Design) ->
             continue
         if kept_since(connection, endpoint, metric) is None:
             raise Invalid(
-                f"metrics.{metric.name}.covariate: what units bring earlier is kept from the moment that the metric is declared on the"
+                f"design.metrics.{metric.name}.covariate: what units bring earlier is kept from the moment that the metric is declared on the"
                 f" endpoint with this covariate: `tiltyard metric declare {endpoint} {metric.name} --covariate earlier`",
-                field=f"metrics.{metric.name}.covariate",
+                field=f"design.metrics.{metric.name}.covariate",
             )
 
 

@@ -56,6 +56,8 @@ class Recorder:
             at = now
             if isinstance(event, Foldable):
                 fold.apply(address, event, now)
+        fold.flush()
+        # Only now all that waits is in the store.
         fold.quarantine(facts.expire_waiting(connection, at - self._quarantine_seconds))
         fold.flush()
         for name, trial in trials.items():

@@ -79,7 +79,8 @@ def ticks(design: Design, looks: Iterator[Played]) -> Iterator[Tick]:
         )
         z = np.where(np.isnan(x), np.nan, now.s / np.sqrt(now.v))
         better, worse = (np.asarray(always_valid.log_evidence(side, x, c)) for side in (z, -z))
-        yield Tick(z, x, units, kept(better, units, FEWEST_SUCCESS), kept(worse, units, FEWEST_HARM), np.zeros(units.shape, dtype=np.bool_))
+        counted = np.zeros(units.shape, dtype=np.bool_)
+        yield Tick(z, x, x, units, kept(better, units, FEWEST_SUCCESS), kept(worse, units, FEWEST_HARM), counted)
 
 
 def welch(alpha: float, looks: Iterator[Played]) -> IntArray:

@@ -153,26 +153,29 @@ def moving_traffic() -> list[Case]:
 
 
 def conversions() -> list[Case]:
-    """The exact test while fewer than 50 have converted, the normal mixture from then on: both together."""
+    """The exact test while fewer than 50 have converted, the normal mixture from then on: both together.
+
+    The last two look as soon as anyone converts. What the exact test spends early and what the mixture spends late then add up:
+    the smaller the MDE, the less they have in common.
+    """
     found = []
     for rate in (0.001, 0.01, 0.1):
-        for shares, share, per_look in (("50/50", 0.5, 4.0), ("5/95", 0.05, 4.0)):
-            found.append(_rare(rate, shares, share, round(per_look / rate), LOOKS, 0.3, 20_000, 2000))
-    found.append(_rare(0.01, "50/50", 0.5, 50, 1000, 0.45, 20_000, 1000))
-    return found
+        units = round(4 / rate)
+        for shares, share in (("50/50", 0.5), ("5/95", 0.05)):
+            found.append(_rare(rate, shares, 0.3, split(units, LOOKS, share), f"195 looks × {units:,} units", 2000))
+    slower = [*split(50, 160), *split(200, 400), *split(1000, 200), *split(8000, 200)]
+    return [
+        *found,
+        _rare(0.01, "50/50", 0.45, split(50, 1000), "1,000 looks × 50 units", 1000),
+        _rare(0.01, "50/50", 0.1, slower, "160 looks × 50, 400 × 200, 200 × 1,000, 200 × 8,000 units", 1000),
+    ]
 
 
-def _rare(rate: float, shares: str, share: float, units: int, looks: int, mde: float, full: int, short: int) -> Case:
-    at = f"{100.0 * rate:g} %"
-    return Case(
-        f"conversions at {at}, no effect, {shares}, MDE {100.0 * mde:.0f} %, {looks:,} looks",
-        f"binary at {at}: exact test below 50 conversions, normal mixture from there",
-        f"{looks:,} looks × {units:,} units",
-        null(design(mde, kind="binary"), split(units, looks, share), conversion(always(rate))),
-        BOTH,
-        full,
-        short,
-    )
+def _rare(rate: float, shares: str, mde: float, steps: list[Step], grid: str, short: int) -> Case:
+    at, draw = f"{100.0 * rate:g} %", conversion(always(rate))
+    name = f"conversions at {at}, no effect, {shares}, MDE {100.0 * mde:.0f} %, {len(steps):,} looks"
+    generator = f"binary at {at}: exact test below 50 conversions, normal mixture from there"
+    return Case(name, generator, grid, null(design(mde, kind="binary"), steps, draw), BOTH, 20_000, short)
 
 
 def planned_looks() -> list[Case]:

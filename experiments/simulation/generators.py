@@ -47,9 +47,7 @@ def revenue(mean: float = 0.1 * math.exp(0.5), buyers: float = 0.1, spread: Leve
     def draw(rng: np.random.Generator, units: IntArray, look: int) -> Batch:
         bought = rng.binomial(units, buyers)
         values = scale * spread(look) * np.exp(rng.standard_normal(int(bought.sum())))
-        n, total, squares = units.astype(np.float64), _sums(values, bought), _sums(values * values, bought)
-        of_all = total / np.maximum(n, 1.0)
-        return Batch(n, of_all, np.maximum(squares - n * of_all * of_all, 0.0))
+        return _batch(units, values, bought)
 
     return draw
 
@@ -61,9 +59,7 @@ def lognormal(mean: float, cv: float) -> Draw:
 
     def draw(rng: np.random.Generator, units: IntArray, look: int) -> Batch:
         values = scale * np.exp(sigma * rng.standard_normal(int(units.sum())))
-        n, total, squares = units.astype(np.float64), _sums(values, units), _sums(values * values, units)
-        of_all = total / np.maximum(n, 1.0)
-        return Batch(n, of_all, np.maximum(squares - n * of_all * of_all, 0.0))
+        return _batch(units, values, units)
 
     return draw
 
@@ -95,6 +91,13 @@ def normal(mean: float, deviation: float) -> Draw:
         return Batch(n, np.where(n > 0.0, mean + error, 0.0), m2)
 
     return draw
+
+
+def _batch(units: IntArray, values: FloatArray, counts: IntArray) -> Batch:
+    """Of values in consecutive runs of these lengths, one run an experiment; its other units are 0."""
+    n, total, squares = units.astype(np.float64), _sums(values, counts), _sums(values * values, counts)
+    mean = total / np.maximum(n, 1.0)
+    return Batch(n, mean, np.maximum(squares - n * mean * mean, 0.0))
 
 
 def _sums(values: FloatArray, counts: IntArray) -> FloatArray:

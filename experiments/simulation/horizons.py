@@ -30,7 +30,7 @@ def interims(design: Design, ticks: Sequence[Tick]) -> Interims:
     reached: FloatArray = np.zeros(1)
     found = []
     for number, tick in enumerate(ticks, start=1):
-        known = tick.x if number < end else np.where(np.isnan(tick.x), np.nan, math.inf)
+        known = tick.gathered if number < end else np.where(np.isnan(tick.gathered), np.nan, math.inf)
         fraction = np.minimum(1.0, known / design.planned_samples)
         beyond = (fraction == 1.0) | (np.floor(fraction / step) > np.floor(reached / step))
         due = (fraction > reached) & beyond & (tick.units >= FEWEST_SUCCESS) & np.isfinite(tick.z) & ~tick.counted

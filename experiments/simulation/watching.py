@@ -21,7 +21,7 @@ from experiments.methods.strata import Overlap, compare, overlap
 from experiments.methods.summary import FloatArray, Moments
 from experiments.simulation.generators import IntArray
 from experiments.simulation.traffic import Look
-from experiments.tracking import FEWEST_CONVERSIONS, FEWEST_SUCCESS
+from experiments.tracking import EXACT_SHARE, FEWEST_CONVERSIONS, FEWEST_SUCCESS
 
 BoolArray = NDArray[np.bool_]
 
@@ -29,11 +29,13 @@ BoolArray = NDArray[np.bool_]
 class Tick(NamedTuple):
     """One look at all experiments: `z` the statistic and `x` the clock, NaN where there is no test yet; `units` of the smaller arm.
 
+    `gathered` is V in planned samples as the maximum of a group-sequential test is set, NaN before that.
     `better` and `worse` are the log evidence of this look, NaN where it has none; `counted` says where it is of the exact test.
     """
 
     z: FloatArray
     x: FloatArray
+    gathered: FloatArray
     units: FloatArray
     better: FloatArray
     worse: FloatArray
@@ -67,12 +69,15 @@ def clocked(design: Design, looks: Iterable[Look], *, guarded: bool = True) -> I
     metric = design.success[0]
     c = always_valid.tuning(design.alpha)
     mean = variance = np.full(1, np.nan)
+    at_maximum = (mean, variance)
+    spent_better = spent_worse = np.zeros(1, dtype=np.bool_)
     v: FloatArray = np.zeros(1)
     for look in looks:
         strata = compare(look.control, look.treatment)
         sums = overlap(strata if guarded else strata._replace(guarded=strata.se2))
         units = _fewest(look, strata.weight > 0.0)
-        mean, variance = _frozen(design, look, mean, variance)
+        mean, variance = _frozen(design, look, mean, variance, FEWEST_HARM)
+        at_maximum = _frozen(design, look, *at_maximum, FEWEST_SUCCESS)
         v, z, x = _now(design, sums, v, mean, variance)
         better, worse = (np.array(always_valid.log_evidence(side, x, c)) for side in (z, -z))
         counted = np.zeros(units.shape, dtype=np.bool_)
@@ -80,7 +85,9 @@ def clocked(design: Design, looks: Iterable[Look], *, guarded: bool = True) -> I
             converted = (look.control.n * look.control.mean + look.treatment.n * look.treatment.mean).sum(-1)
             counted = (converted > 0.5) & (np.isnan(z) | (converted < FEWEST_CONVERSIONS - 0.5))
             better[counted], worse[counted] = exact(look, counted)
-        yield Tick(z, x, units, kept(better, units, FEWEST_SUCCESS), kept(worse, units, FEWEST_HARM), counted)
+        better, spent_better = _shared(kept(better, units, FEWEST_SUCCESS), counted, spent_better)
+        worse, spent_worse = _shared(kept(worse, units, FEWEST_HARM), counted, spent_worse)
+        yield Tick(z, x, _gathered(design, v, at_maximum), units, better, worse, counted)
 
 
 def always(design: Design, ticks: Iterable[Tick]) -> Watched:
@@ -131,11 +138,25 @@ def pooled(*arms: Moments) -> Moments:
     return Moments(total, mean, m2 / np.maximum(total - 1.0, 1.0))
 
 
-def _frozen(design: Design, look: Look, mean: FloatArray, variance: FloatArray) -> tuple[FloatArray, FloatArray]:
+def _shared(evidence: FloatArray, counted: BoolArray, spent: BoolArray) -> tuple[FloatArray, BoolArray]:
+    """With each test's share of α: the exact one's, the rest after it was used, all where it never was; and where it has been used."""
+    spent = spent | (counted & ~np.isnan(evidence))
+    rest = np.where(spent, math.log1p(-EXACT_SHARE), 0.0)
+    return evidence + np.where(counted, math.log(EXACT_SHARE), rest), spent
+
+
+def _gathered(design: Design, v: FloatArray, frozen: tuple[FloatArray, FloatArray]) -> FloatArray:
+    """V in planned samples, as the maximum of a group-sequential test is set; NaN before that."""
+    mean, variance = frozen
+    effect = design.mde * np.abs(mean) if design.relative else np.full(mean.shape, design.mde)
+    return np.asarray(always_valid.clock(v, variance, effect, design.alpha, design.power))
+
+
+def _frozen(design: Design, look: Look, mean: FloatArray, variance: FloatArray, fewest: int) -> tuple[FloatArray, FloatArray]:
     if not np.isnan(mean).any():
         return mean, variance
     both = pooled(look.control, look.treatment)
-    ready = (np.minimum(look.control.n.sum(-1), look.treatment.n.sum(-1)) >= FEWEST_HARM) & (both.variance > 0.0)
+    ready = (np.minimum(look.control.n.sum(-1), look.treatment.n.sum(-1)) >= fewest) & (both.variance > 0.0)
     if design.relative:
         ready &= np.abs(both.mean) > NEAR_ZERO * np.sqrt(both.variance / np.maximum(both.n, 1.0))
     new = np.isnan(mean) & ready

@@ -28,12 +28,17 @@ def design_options(function: Callable[..., None]) -> Callable[..., None]:
     def handed(design: str | None, success: Any, guardrail: Any, info: Any, **given: Any) -> None:
         named = {"success": success, "guardrail": guardrail, "info": info}
         own = {name: given.pop(name) for name in _DESIGN if name in given}
-        function(design=_design(design, named, {name: value for name, value in own.items() if value not in (None, False, ())}), **given)
+        function(design=_design(design, named, {name: value for name, value in own.items() if _is_given(value)}), **given)
 
     found: Callable[..., None] = handed
     for option in reversed(_OPTIONS):
         found = option(found)
     return found
+
+
+def _is_given(value: object) -> bool:
+    # Not by equality: 0 is given, and equals False.
+    return value is not None and value is not False and value != ()
 
 
 def _seconds(option: str, field: str, said: str) -> Callable[[Callable[..., None]], Callable[..., None]]:

@@ -36,17 +36,11 @@ def command(metric_kind: str, split: str, as_json: bool, **given: Any) -> None:
 
     Beside it stands a t test that is looked at as often and stops when it is significant.
     """
-    import msgspec
-
-    from core.errors import Invalid
     from experiments.simulation.plan import Planned
     from experiments.simulation.planned import simulate
 
-    try:
-        planned = msgspec.convert({**given, "kind": metric_kind, "split": _weights(split)}, Planned)
-    except msgspec.ValidationError as error:
-        raise (error.__cause__ if isinstance(error.__cause__, Invalid) else click.UsageError(str(error))) from None
-    found = simulate(planned)
+    shape: Any = metric_kind
+    found = simulate(Planned(kind=shape, split=_weights(split), **given))
     show(found, _text(found), as_json=as_json)
 
 

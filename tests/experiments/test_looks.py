@@ -12,7 +12,7 @@ import pytest
 
 from experiments.effect import effect
 from experiments.evidence import NO_EVIDENCE, Evidence
-from experiments.looks import due, look, rejected
+from experiments.looks import due, look, reached, rejected
 from experiments.methods import srm
 from experiments.methods.means import welch
 from experiments.methods.summary import EMPTY, Summary, of
@@ -172,6 +172,40 @@ def test_holm_thresholds() -> None:
     assert rejected(up, 0.05) == set(up)
     assert rejected({**up, ("t", "a"): math.log(2.9 / 0.05)}, 0.05) == set()
     assert rejected({**up, ("t", "b"): math.log(1.9 / 0.05)}, 0.05) == {("t", "a")}
+
+
+def test_weighted_thresholds() -> None:
+    """Metric j needs M ≥ 1/(w_j α) on each arm, the weights as shares over metrics × arms; what is shown frees nothing."""
+    weights = {"a": 3.0, "b": 1.0}
+    needed = {"a": math.log(8.0 / 3.0 / 0.05), "b": math.log(8.0 / 0.05)}
+    at = {(arm, name): needed[name] for arm in "xy" for name in "ab"}
+    assert reached({key: value + 1e-9 for key, value in at.items()}, weights, 0.05) == set(at)
+    assert reached({key: value - 1e-9 for key, value in at.items()}, weights, 0.05) == set()
+    assert reached({**at, ("x", "a"): 1e6, ("x", "b"): 0.0}, {"a": 0.3, "b": 0.1}, 0.05) >= {("x", "a")}
+    assert ("x", "b") not in reached({**at, ("x", "a"): 1e6, ("x", "b"): needed["b"] - 0.1}, weights, 0.05)
+
+
+def test_weights_in_place_of_holm(design_of: Build, snapshot_of: Build, summary_of: Build) -> None:
+    """A difference that Holm would not show as the best of two is shown with most of the weight, and less so with little of it."""
+    null, lift = summary_of(1000, 1.0, 1.0), summary_of(1000, 1.13, 1.0)
+    snapshot = snapshot_of({"control": {"a": null, "b": null}, "treatment": {"a": lift, "b": null}})
+
+    def shown(*weights: float | None) -> bool:
+        metrics = [Metric(name=name, weight=weight) for name, weight in zip("ab", weights, strict=True)]
+        return look(design_of(*metrics), snapshot, NO_EVIDENCE).track("treatment", "a").better.crossed is not None
+
+    assert [shown(None, None), shown(1.0, 1.0), shown(9.0, 1.0), shown(1.0, 9.0)] == [False, False, True, False]
+
+
+def test_harm_and_guardrails_are_not_divided(design_of: Build, snapshot_of: Build, summary_of: Build) -> None:
+    """Weights and Holm are for success alone: each harm and each guardrail is tested at α, in each arm."""
+    metrics = [Metric(name="a", weight=1.0), Metric(name="b", weight=99.0), Metric(name="g", role="guardrail", margin=0.137)]
+    null, low = summary_of(1000, 1.0, 1.0), summary_of(1000, 1.0 - 0.137, 1.0)
+    arm = {"a": null, "b": null, "g": null}
+    evidence = look(design_of(*metrics), snapshot_of({"control": arm, "x": {**arm, "a": low}, "y": arm}), NO_EVIDENCE)
+    assert evidence.track("x", "a").worse.crossed is not None
+    assert evidence.track("y", "g").better.crossed is not None
+    assert evidence.track("y", "a").worse.crossed is None
 
 
 def test_freezing(design_of: Build, snapshot_of: Build, rng: np.random.Generator) -> None:

@@ -155,3 +155,101 @@ def test_the_experiments_verdict(words: list[Any], expected: str) -> None:
     assert found.verdict == expected
     if len(words) > 1 and expected != "invalid":
         assert found.reason == f"t{words.index(expected)}: because."
+
+
+@pytest.fixture
+def decided(design_of: Build, snapshot_of: Build, summary_of: Build) -> Build:
+    """`decided(metrics, arms, …)`: the report after one look; `arms` has the lift per metric over means of 1, of a thousand units each."""
+
+    def build(metrics: list[Metric], arms: dict[str, dict[str, float]], n: int = 1000, **fields: Any) -> dict[str, Any]:
+        by_arm = {
+            arm: {m.name: summary_of(n, 1.0 + lifts.get(m.name, 0.0), 1.0) for m in metrics}
+            for arm, lifts in {"control": {}, **arms}.items()
+        }
+        design, snapshot = design_of(*metrics, **fields), snapshot_of(by_arm)
+        return report("e1", "credit", design, snapshot, look(design, snapshot, NO_EVIDENCE))
+
+    return build
+
+
+LESS = Metric(name="cost", direction="decrease")
+CEILING = Metric(name="latency", role="guardrail", direction="decrease", margin=0.2)
+FLOOR = Metric(name="rating", role="guardrail", margin=0.2)
+
+
+@pytest.mark.parametrize(
+    ("lifts", "verdict", "reason"),
+    [
+        ({"cost": -0.4}, "promote", r"cost is shown to be better: -0\.4 \(upper bound -0\.2.* and its 2 guardrails hold"),
+        ({"cost": 0.4}, "rollback", r"cost is shown to be worse: difference \+0\.4"),
+        ({"cost": -0.6}, "continue", r"cost changed by -0\.6, more than 5 times the MDE of 0\.1"),
+        ({"cost": -0.4, "latency": 0.5}, "rollback", r"latency is shown to be worse by more than its margin of 0\.2: difference \+0\.5"),
+        ({"cost": -0.4, "rating": -0.5}, "rollback", r"rating is shown to be worse by more than its margin of 0\.2: difference -0\.5"),
+        ({"cost": -0.4, "latency": -0.5, "rating": 0.5}, "promote", "its 2 guardrails hold"),
+        ({"cost": -0.4, "latency": 0.15}, "continue", r"guardrail holds: latency \+0\.15 \(upper bound \+0\.2"),
+        ({"cost": -0.4, "rating": -0.15}, "continue", r"guardrail holds: rating -0\.15 \(lower bound -0\.2"),
+    ],
+)
+def test_directions(decided: Build, lifts: dict[str, float], verdict: str, reason: str) -> None:
+    """Success, harm, margins and bounds are each on the side that the metric's direction says."""
+    found = decided([LESS, CEILING, FLOOR], {"treatment": lifts})
+    assert found["verdict"] == verdict
+    assert re.search(reason, found["reason"]), found["reason"]
+
+
+def test_several_treatments(decided: Build) -> None:
+    """Each treatment has its own verdict against control; the experiment's is the most urgent, and names it."""
+    metrics = [Metric(name="m"), CEILING]
+    found = decided(metrics, {"a": {"m": 0.4}, "b": {"m": -0.4}, "c": {}, "d": {"m": 0.4, "latency": 0.15}})
+    assert {arm: each["verdict"] for arm, each in found["treatments"].items()} == {
+        "a": "promote",
+        "b": "rollback",
+        "c": "continue",
+        "d": "continue",
+    }
+    assert found["verdict"] == "rollback"
+    assert found["reason"].startswith("b: m is shown to be worse")
+
+
+def test_checks_are_of_the_experiment(design_of: Build, snapshot_of: Build, summary_of: Build) -> None:
+    """While one fails no treatment can be promoted, but one that harms is rolled back."""
+    arms = {arm: {"m": summary_of(1000, 1.0 + lift, 1.0)} for arm, lift in (("control", 0.0), ("a", 0.4), ("b", -0.4))}
+    design, snapshot = design_of(Metric(name="m")), snapshot_of(arms, no_propensity=1)
+    found = report("e1", "credit", design, snapshot, look(design, snapshot, NO_EVIDENCE))
+    assert {arm: each["verdict"] for arm, each in found["treatments"].items()} == {"a": "invalid", "b": "rollback"}
+
+
+@pytest.mark.parametrize(
+    ("lifts", "n", "verdict", "reason"),
+    [
+        ({}, 5000, "keep", "the maximum of 1 planned samples is reached and no success metric is shown to be better"),
+        ({"m": 0.09}, 5000, "promote", "m is shown to be better"),
+        ({"m": -0.2}, 5000, "rollback", "m is shown to be worse"),
+        ({}, 1000, "continue", "left at the present rate"),
+        ({"m": 0.09, "latency": 0.15}, 2000, "continue", "not yet that the guardrail holds: latency"),
+        ({"latency": 0.15}, 2000, "keep", "the maximum of 1 planned samples is reached"),
+        ({}, 499, "not_enough_data", "500 matured units per arm: control 499, treatment 499 so far"),
+    ],
+)
+def test_a_spent_maximum(decided: Build, lifts: dict[str, float], n: int, verdict: str, reason: str) -> None:
+    """With all of α spent and nothing shown control is kept; what is shown waits for its guardrail, whose test goes on."""
+    found = decided([Metric(name="m"), CEILING], {"treatment": lifts}, n=n, maximum=1.0)
+    assert found["verdict"] == verdict
+    assert reason in found["reason"]
+
+
+@pytest.mark.parametrize(
+    ("horizon", "lifts", "verdict"), [(4000.0, {"m": 0.2}, "promote"), (4000.0, {}, "keep"), (9e9, {"m": 0.2}, "continue")], ids=str
+)
+def test_a_fixed_horizon(decided: Build, horizon: float, lifts: dict[str, float], verdict: str) -> None:
+    """Before its horizon it continues, whatever the figures; at it, the one test decides."""
+    assert decided([Metric(name="m")], {"treatment": lifts}, test="fixed-horizon", horizon_seconds=horizon)["verdict"] == verdict
+
+
+def test_weights_decide_who_is_promoted(decided: Build) -> None:
+    """The same difference is a success of the metric that has the weight, and none of the other."""
+    for weights, verdict in (((9.0, 1.0), "promote"), ((1.0, 9.0), "continue"), ((None, None), "continue")):
+        found = decided([Metric(name=name, weight=weight) for name, weight in zip("ab", weights, strict=True)], {"treatment": {"a": 0.13}})
+        assert found["verdict"] == verdict
+        by = "Holm" if weights[0] is None else "the declared weights"
+        assert any(f"decided by {by} over 2 metrics and arms" in note for note in found["notes"])

@@ -9,6 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, cast
 
+import msgspec
 import pytest
 
 from core import events
@@ -17,6 +18,7 @@ from core.events import ENROLLED, Event, Predicted
 from core.ids import VersionId, format_prediction_id
 from core.values import Output, Row
 from experiments.design import Design
+from experiments.methods.joint import Joint
 from experiments.metric import Metric
 from flows import experiment, metric
 from flows.follow import Follower
@@ -100,6 +102,12 @@ def however_cut(tell: Callable[[World], None], sizes: Sequence[int] = (1, 3)) ->
         for size in sizes:
             same_facts(whole, _told(tell, directory, size))
         return whole
+
+
+def joints(facts: Facts, metric: str, slice_: str = "", part: str = "") -> dict[tuple[int, str], Joint]:
+    """(phase, arm) → the summary of a metric over the units of one part of a slice."""
+    rows = [row for row in facts["summaries"] if (row["metric"], row["slice"], row["part"]) == (metric, slice_, part)]
+    return {(row["phase"], row["arm"]): msgspec.json.decode(row["body"], type=Joint) for row in rows}
 
 
 def _told(tell: Callable[[World], None], directory: str, size: int) -> Facts:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 
 from core.errors import Conflict, NotFound
 from core.settings import Settings
-from store import dialect, engine, migrate
+from store import dialect, engine, facts, migrate
+from store.facts import SummaryKey
 from store.tables import metadata
 
 ROOT = Path(__file__).parents[2]
@@ -105,3 +109,45 @@ def test_an_existing_home_opens(tmp_path: Path) -> None:
     engine.create(settings)
     with engine.open_existing(settings).read() as connection:
         assert connection.scalar(sa.text("SELECT count(*) FROM plans")) == 0
+
+
+FIRST: dict[str, dict[str, Any]] = {
+    "endpoints": {"endpoint": "credit", "plan": 1, "at": 0.0},
+    "experiments": {
+        "experiment": "e1",
+        "endpoint": "credit",
+        "state": "running",
+        "at": 0.0,
+        "started": 1.0,
+        "stopped": None,
+        "because": None,
+        "design": b'{"metrics":[{"name":"revenue"}],"mde":1.0}',
+        "evidence": b'{"looks":2}',
+        "next_look": 60.0,
+    },
+    "units": {"experiment": "e1", "unit": "u", "arm": "control", "phase": 1, "entry": 2.0, "propensity": 0.5, "state": "open"},
+    "unit_totals": {"experiment": "e1", "unit": "u", "metric": "revenue", "total": 4.0, "events": 2},
+    "summaries": {"experiment": "e1", "phase": 1, "arm": "control", "metric": "revenue", "n": 3, "mean": 2.5, "m2": 1.25},
+    "tallies": {"experiment": "e1", "name": "counted", "number": 5},
+    "positions": {"reader": "record", "segment": 1, "offset": 70, "crashes": 0, "at": 9.0},
+}
+"""A row of each table as the first schema has it."""
+
+
+def test_a_store_of_the_first_schema(url: str) -> None:
+    """Upgraded, its rows are as they were, its summaries as they are written now, and what is new is empty."""
+    command.upgrade(migrate._config(url), "0001")
+    with dialect.connect(url).begin() as connection:
+        for table, row in FIRST.items():
+            columns = ", ".join(f'"{name}"' for name in row)
+            connection.execute(sa.text(f"INSERT INTO {table} ({columns}) VALUES ({', '.join(f':{name}' for name in row)})"), row)
+    migrate.upgrade(url)
+    assert differences(url) == []
+    with dialect.connect(url).connect() as connection:
+        for table, row in FIRST.items():
+            if table != "summaries":
+                [found] = connection.execute(sa.text(f"SELECT * FROM {table}")).mappings()
+                assert dict(found) == {**dict.fromkeys(found), **row}
+        [(key, body)] = facts.summaries_of(connection, "e1").items()
+    assert key == SummaryKey(1, "control", "", "", "revenue")
+    assert json.loads(body) == {"y": {"n": 3, "mean": 2.5, "m2": 1.25}, "x": {"n": 3}}

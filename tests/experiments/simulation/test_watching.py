@@ -127,6 +127,14 @@ def test_fixed_horizon(rng: np.random.Generator) -> None:
     assert set(found.tolist()) == {0, 18}
 
 
+def test_no_looks_are_no_simulation() -> None:
+    """Without looks there is nothing to say of any experiment, and it is said."""
+    with pytest.raises(ValueError, match="no looks"):
+        always_valid(design(), [])
+    with pytest.raises(ValueError, match="no looks"):
+        naive(0.05, [])
+
+
 def test_the_naive_test_is_welchs(rng: np.random.Generator) -> None:
     """It rejects at the first look at which Welch's one-sided p is below .05, from 500 units an arm on."""
     looks = simulated(rng, split(200, 40), normal(0.0, 1.0), normal(0.05, 1.0))
