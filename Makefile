@@ -10,7 +10,7 @@ SERVE := --host 127.0.0.1 --port 8080
 .PHONY: help demo test serve lint bench calibrate soak chaos clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: .venv/runtime ## two models on real data: split, shadow, outcomes, verdict, promote (about half a minute)
 	$(BIN)/tiltyard demo

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from experiments import plot as plots
-from experiments.plot import Form
+from experiments.picture import plot as plots
+from experiments.picture.plot import Form
 from flows.report import report
 from store import facts
 from store.engine import Store

@@ -14,8 +14,8 @@ from core.errors import ModelFailed
 from core.events import PINNED, Event, Predicted
 from core.ids import Address, format_prediction_id
 from core.values import Output, Value
-from experiments import agreement
-from experiments.agreement import Pair, Totals
+from experiments.shadows import agreement
+from experiments.shadows.agreement import Pair, Totals
 from flows import shadow_labels
 from flows.follow import Effect, decode
 from flows.known import Known

@@ -16,7 +16,7 @@ from core.values import Label, Output
 from experiments import losses
 from experiments.losses import Loss
 from experiments.metric import LABEL
-from experiments.shadow_evidence import Looked, Seen, due
+from experiments.shadows.evidence import Looked, Seen, due
 from store import shadows
 from store.shadows import Key, PairRow
 
@@ -76,7 +76,9 @@ def look(connection: sa.Connection, key: Key, looked: Looked, at: float) -> Look
     """
     if not due(looked, at):
         return looked
-    from experiments import shadow_looks  # here, since scipy takes a while to import and commands that read totals need none of it
+    from experiments.shadows import (
+        looks as shadow_looks,  # here, since scipy takes a while to import and commands that read totals need none of it
+    )
 
     return shadow_looks.look(looked, _seen(connection, key), at)
 

@@ -10,8 +10,8 @@ import sqlalchemy as sa
 
 from core.clock import Clock
 from core.errors import Invalid, NotFound
-from experiments import shadow_report
-from experiments.shadow_report import Pairs
+from experiments.shadows import report as shadow_report
+from experiments.shadows.report import Pairs
 from flows import deploy
 from flows.shadow import ShadowName, totals_of
 from flows.status import shadow_names, shadow_progress

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from core.clock import Clock, to_rfc3339
 from core.values import Position
-from experiments import agreement
+from experiments.shadows import agreement
 from flows import deploy
 from flows.adopt import ALIVE_SECONDS
 from flows.shadow import ShadowName, totals_of

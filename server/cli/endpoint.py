@@ -165,7 +165,7 @@ def show_status(endpoint: str, as_json: bool) -> None:
 @json_option
 def report_shadow(endpoint: str, shadow: str | None, as_json: bool) -> None:
     """Show what is known of SHADOW (not needed where there is one): agreement, latency, and with labels whether it is better."""
-    from experiments.shadow_table import table as report_table
+    from experiments.shadows.table import table as report_table
     from flows import shadow_report
 
     here = home()

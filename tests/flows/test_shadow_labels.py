@@ -16,10 +16,10 @@ from core.errors import Invalid, NotFound
 from core.events import PINNED, Observed, Predicted, Tick
 from core.ids import Address, format_prediction_id
 from core.values import Label, Output, Position, Value
-from experiments.agreement import Totals
-from experiments.shadow_evidence import EVERY_SECONDS, Looked
-from experiments.shadow_looks import FEWEST
-from experiments.shadow_table import table
+from experiments.shadows.agreement import Totals
+from experiments.shadows.evidence import EVERY_SECONDS, Looked
+from experiments.shadows.looks import FEWEST
+from experiments.shadows.table import table
 from flows import deploy, housekeep, known, shadow_report
 from flows.deploy import ArmSpec, ShadowSpec
 from flows.follow import Follower

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from experiments.shadow_verdict import NAMES
+from experiments.shadows.verdict import NAMES
 from experiments.text import Data, fitted, grid, number, p_text, span
 
 

@@ -14,7 +14,7 @@ from core.errors import Refused
 from experiments.methods import paired, summary
 from experiments.methods.mcnemar import log_evidence
 from experiments.methods.summary import Summary
-from experiments.shadow_evidence import EVERY_SECONDS, Looked, Seen, Shown, Track, due
+from experiments.shadows.evidence import EVERY_SECONDS, Looked, Seen, Shown, Track, due
 
 ALPHA = 0.05
 """How often a difference may be shown that is none, over all looks: two-sided, since a shadow can be better or worse."""

@@ -15,12 +15,12 @@ from scipy import special
 
 from core.clock import to_rfc3339
 from core.errors import Invalid, Refused
-from experiments import shadow_verdict
-from experiments.agreement import Totals, quantile_bounds
 from experiments.methods import always_valid, delong, mcnemar, paired
 from experiments.methods.summary import FloatArray, Summary
-from experiments.shadow_evidence import EVERY_SECONDS, Track
-from experiments.shadow_looks import ALPHA, PLANNED_UNITS
+from experiments.shadows import verdict as shadow_verdict
+from experiments.shadows.agreement import Totals, quantile_bounds
+from experiments.shadows.evidence import EVERY_SECONDS, Track
+from experiments.shadows.looks import ALPHA, PLANNED_UNITS
 
 QUANTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
 

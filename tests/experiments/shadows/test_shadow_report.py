@@ -15,11 +15,11 @@ from sklearn.metrics import roc_auc_score
 
 from core.errors import Invalid
 from core.values import Output
-from experiments.agreement import Pair, Totals, add
 from experiments.methods import summary
-from experiments.shadow_evidence import Looked, Shown, Track
-from experiments.shadow_report import Pairs, proportion, report
-from experiments.shadow_table import table
+from experiments.shadows.agreement import Pair, Totals, add
+from experiments.shadows.evidence import Looked, Shown, Track
+from experiments.shadows.report import Pairs, proportion, report
+from experiments.shadows.table import table
 from experiments.text import WIDTH
 
 NONE = Pairs([], [], [], [], [], [], [], [])

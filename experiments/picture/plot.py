@@ -9,8 +9,8 @@ from io import BytesIO
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from core.errors import Conflict, Invalid, Refused
-from experiments import panel
-from experiments.panel import Panel, Point
+from experiments.picture import panel
+from experiments.picture.panel import Panel, Point
 from experiments.text import Data
 
 if TYPE_CHECKING:

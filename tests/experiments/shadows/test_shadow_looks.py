@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from experiments.methods.mcnemar import log_evidence
-from experiments.shadow_evidence import EVERY_SECONDS, Looked, Seen, due
-from experiments.shadow_looks import ALPHA, FEWEST, FEWEST_FROZEN, look
+from experiments.shadows.evidence import EVERY_SECONDS, Looked, Seen, due
+from experiments.shadows.looks import ALPHA, FEWEST, FEWEST_FROZEN, look
 
 LOOKS, RUNS, UNITS, ROWS = 195, 200, 2000, 8000
 

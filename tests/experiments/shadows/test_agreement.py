@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.values import Output
-from experiments.agreement import BOUNDS, Pair, Totals, add, describe
+from experiments.shadows.agreement import BOUNDS, Pair, Totals, add, describe
 
 
 def label(name: str, **probabilities: float) -> Output:

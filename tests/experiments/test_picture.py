@@ -17,7 +17,7 @@ import pytest
 
 from core.clock import to_rfc3339
 from core.errors import Conflict, Invalid, Refused
-from experiments import panel, plot
+from experiments.picture import panel, plot
 
 ROOT = Path(__file__).parents[2]
 START, EVERY = 1_790_000_000.0, 300.0
@@ -145,7 +145,7 @@ def test_the_same_data_give_the_same_bytes() -> None:
     assert plot.draw(found, points(found)) == first
     assert settings() == before
     code = (
-        "import sys; from experiments import plot; from tests.experiments.test_plot import *;"
+        "import sys; from experiments.picture import plot; from tests.experiments.test_picture import *;"
         "f = report(REVENUE, LATENCY, phases=2, worse=30); sys.stdout.buffer.write(plot.draw(f, points(f)));"
         "assert 'matplotlib.pyplot' not in sys.modules"
     )

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from core.values import Output
 from experiments.methods import summary
 from experiments.methods.summary import Summary
-from experiments.shadow_evidence import Looked
+from experiments.shadows.evidence import Looked
 
 BOUNDS = (0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 """Upper bounds of the latency histogram, in seconds; the last bucket has none."""

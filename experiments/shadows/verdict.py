@@ -7,8 +7,8 @@ from typing import Any, Literal, TypeAlias
 
 from experiments.losses import Loss
 from experiments.methods import always_valid
-from experiments.shadow_evidence import EVERY_SECONDS, Looked, Shown, Track
-from experiments.shadow_looks import ALPHA, FEWEST
+from experiments.shadows.evidence import EVERY_SECONDS, Looked, Shown, Track
+from experiments.shadows.looks import ALPHA, FEWEST
 
 Word: TypeAlias = Literal["better", "worse", "no_difference", "not_enough_data", "refused"]
 

@@ -1,0 +1,1 @@
+"""An experiment drawn: estimates and bounds, look by look."""
