@@ -1,7 +1,7 @@
 """Fold events into facts: the heart of `record`.
 
 A batch is resolved (which experiment, which unit), what is known of those units is read at once, the events are applied in order in
-memory, and the differences are written. Every stored outcome ends up in exactly one tally.
+memory, and the differences are written. Every stored outcome ends up in exactly one tally of an experiment, or of none.
 """
 
 from __future__ import annotations
@@ -34,7 +34,6 @@ OUTCOME_FIGURES = (COUNTED, OUTSIDE_WINDOW, UNANALYSED, QUARANTINED, DUPLICATES)
 """Each stored outcome is in one of them."""
 
 FORCED_ROWS, UNLOGGED_ROWS, NO_PROPENSITY_ROWS = "forced", "unlogged", "no_propensity"
-
 NO_EXPERIMENT = ""
 """The tally of what belongs to no experiment."""
 
@@ -184,7 +183,7 @@ class Fold:
     def _leave_out(self, unit: UnitRow, now: float) -> None:
         """It has been in two arms. What it brought to a metric whose window was over by now stays, in whatever batch that is found out."""
         trial = self._trials[unit.experiment]
-        if unit.entry <= trial.layout.windows[0].entered_by(now) and unit.entry > trial.window.entered_by(now):
+        if unit.entry <= trial.layout.windows[0].entered_by(now):
             self.flush()
             self._trials[trial.name] = maturing.mature_early(self._connection, trial, now)
         self._gathered.arms[unit.experiment, unit.phase, unit.arm]["two_arms"] += 1
@@ -210,8 +209,7 @@ class Fold:
         """Ask the champion once for all units that have entered."""
         scores = self._enters.scores(self._connection, [(event, plan) for _, event, plan in self._to_score])
         for (key, _, _), score in zip(self._to_score, scores, strict=True):
-            unit = self._units[key]
-            if unit is None:
+            if (unit := self._units[key]) is None:
                 continue
             about = entering.decode(unit.about)
             metrics = [metric for metric in self._trials[key[0]].design.metrics if metric.covariate == "champion_score"]
@@ -287,8 +285,7 @@ class Fold:
         if unit is None or unit.state in _LEFT_OUT:
             self._tally(trial.name, UNANALYSED)
             return
-        uses = trial.layout.uses.get(metric, ())
-        inside = [use for use in uses if use.window.counts(unit.entry, timestamp, arrived)]
+        inside = [use for use in trial.layout.uses.get(metric, ()) if use.window.counts(unit.entry, timestamp, arrived)]
         numbers = [(use, number) for use in inside if (number := losses.measured(use.metric.loss, value, answer)) is not None]
         for use, number in numbers:
             self._gathered.add(unit, use, address, number)

@@ -25,6 +25,7 @@ FEWEST_BEYOND = 5.0
 """Units above a cap that is taken from a percentile: with fewer it would be little but the largest value."""
 
 GROWTH = 1.02
+"""How many times as many units must have come before all values of a quantile metric are read once more."""
 
 Totals = Mapping[tuple[str, str], tuple[float, int]]
 """(unit, key) → the sum of what counted, and its number."""
@@ -109,7 +110,7 @@ def summarise(connection: sa.Connection, trial: Trial, window: Window, units: Se
 def take_quantiles(connection: sa.Connection, trial: Trial, now: float) -> dict[str, int]:
     """Replace the summaries of quantile metrics by what all matured units' values say; by metric, how many values that took.
 
-    A quantile cannot be merged: this reads them all, so only once there are GROWTH times as many units as at the last time.
+    A quantile cannot be merged: this reads them all, so only once enough units have come since.
     """
     scanned = {}
     known = decode_summaries(connection, trial.name)

@@ -124,7 +124,10 @@ def _needed(connection: sa.Connection, row: ExperimentRow) -> float:
 def _check_start(entries: Sequence[Entry], needed: float) -> None:
     event = next((event for entry in entries if (event := decode(entry)) is not None), None)
     if event is None or event.at > needed:
-        raise Conflict("the journal from when the experiment began, or the history of its units, has expired: it cannot be recomputed", code="journal-expired")
+        raise Conflict(
+            "the journal from when the experiment began, or the history of its units, has expired: it cannot be recomputed",
+            code="journal-expired",
+        )
 
 
 def differences(left: Any, right: Any, path: str = "") -> Iterator[str]:

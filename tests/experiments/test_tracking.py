@@ -110,6 +110,9 @@ def test_exact_while_few_convert(design_of: Build, snapshot_of: Build) -> None:
     assert track.worse.log_evidence == max(0.0, log_e(4, 3, 0.9) + log_e(2, 14, 0.5) + math.log(EXACT_SHARE))
     fewer = watched(design_of(Metric(name="sale", kind="binary", direction="decrease")), snapshot_of(first, second))[0]
     assert fewer.worse.log_evidence == track.better.log_evidence > 0.0
+    harmed = watched(design_of(Metric(name="sale", kind="binary")), snapshot_of(binary((900, 20), (600, 2))))[0]
+    assert harmed.worse.log_evidence == pytest.approx(log_e(20, 2, 0.6) + math.log(EXACT_SHARE), rel=1e-9)
+    assert harmed.worse.log_evidence > 0.5
 
 
 @pytest.mark.parametrize(("converted", "exact"), [((9, 40), True), ((10, 40), False)])

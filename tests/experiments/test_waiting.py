@@ -98,6 +98,18 @@ def test_a_margin_that_waits_for_another_metric(design_of: Build, snapshot_of: B
     assert found["p_value"] is found["compared_with"] is found["fixed"]["p_value"] is None
 
 
+@pytest.mark.parametrize(("mde", "relative"), [(1e308, True), (5e-324, True), (1e308, False)])
+def test_an_effect_out_of_range(design_of: Build, snapshot_of: Build, summary_of: Build, mde: float, relative: bool) -> None:
+    """A share of the mean, or a default margin, that no number can hold is unknown, not infinite and not 0."""
+    mean = 1e3 if mde > 1.0 else 1e-3
+    design = design_of(Metric(name="g", role="guardrail"), Metric(name="m"), mde=mde, relative=relative)
+    arm = {"g": summary_of(900, mean, mean), "m": summary_of(900, 1.0, 0.1)}
+    snapshot = snapshot_of({"control": arm, "treatment": arm})
+    found = report("e1", "credit", design, snapshot, look(design, snapshot, NO_EVIDENCE))["metrics"]["g"]
+    assert found["margin"] is None
+    assert found["differences"]["treatment"]["waiting"].endswith("or beyond the range of floating point")
+
+
 @pytest.mark.parametrize(("own", "said"), [({}, False), ({"window_seconds": 60.0}, True), ({"lateness_seconds": 60.0}, True)], ids=str)
 def test_windows_of_metrics_are_noted(design_of: Build, snapshot_of: Build, own: dict[str, float], said: bool) -> None:
     """The note on the window says where it does not hold."""

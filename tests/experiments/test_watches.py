@@ -82,6 +82,9 @@ def test_imbalance_alarms_and_latches(covariate: Design, snapshot_of: Build, sig
     assert (verdict, found["status"]) == ("invalid", "failed")
     assert found["detail"].endswith("differs between control and treatment since look 1: they are not comparable")
     assert found["p_value"] <= ALARM
+    worse = look(covariate, later(snapshot_of({"control": {"m": with_x(9000, 5.0)}, "treatment": {"m": with_x(9000, 9.0)}})), evidence)
+    assert worse.watches["treatment"][COVARIATE].alarm == evidence.watches["treatment"][COVARIATE].alarm
+    assert worse.watches["treatment"][COVARIATE].log_evidence > evidence.watches["treatment"][COVARIATE].log_evidence
     mended = later(snapshot_of({"control": {"m": with_x(9000, 5.0)}, "treatment": {"m": with_x(9000, 5.0)}}))
     after = look(covariate, mended, evidence)
     assert after.watches["treatment"][COVARIATE].alarm == evidence.watches["treatment"][COVARIATE].alarm
@@ -98,6 +101,14 @@ def test_it_alarms_at_the_look_that_reaches_1000(covariate: Design, snapshot_of:
         snapshot = snapshot_of({"control": {"m": with_x(4000, 5.0)}, "treatment": {"m": with_x(4000, 5.0 + apart)}})
         watch = look(covariate, snapshot, NO_EVIDENCE).watches["treatment"][COVARIATE]
         assert (watch.alarm is not None) is rings
+
+
+def test_the_clock_never_runs_back(covariate: Design, snapshot_of: Build) -> None:
+    """Where a later look finds less spread, V stays at the most there was, and the variance at what it was when the test began."""
+    noisy = look(covariate, snapshot_of({"control": {"m": with_x(900, 5.0, 3.0)}, "treatment": {"m": with_x(900, 5.0, 3.0)}}), NO_EVIDENCE)
+    calm = look(covariate, later(snapshot_of({"control": {"m": with_x(901, 5.0)}, "treatment": {"m": with_x(901, 5.0)}})), noisy)
+    before, after = (evidence.watches["treatment"][COVARIATE] for evidence in (noisy, calm))
+    assert (after.v, after.variance) == (before.v, before.variance) == (pytest.approx(450.0 * 9.0), pytest.approx(9.0, rel=1e-2))
 
 
 def test_phases_are_not_pooled(covariate: Design, snapshot_of: Build) -> None:

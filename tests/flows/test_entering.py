@@ -181,7 +181,7 @@ def test_earlier_outcomes() -> None:
     assert sorted(kept.values()) == [0.0, 0.0, 4.5]
     assert {row["unit"]: row["total"] for row in facts["unit_history"]} == {"u": 36.5}
     [one] = joints(facts, "revenue").values()
-    assert (one.n, one.y.mean, one.x.mean) == (3, pytest.approx(32.0 / 3.0), 1.5)
+    assert (one.n, one.y.mean, one.x.mean) == pytest.approx((3, 32.0 / 3.0, 1.5))
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,6 @@ from tests.flows.flow_world import World
 from tests.flows.metric_world import REVENUE, Facts, ask, begin, however_cut, joints
 
 CLASS = Output(label="yes", probabilities={"no": 0.2, "yes": 0.8})
-SHORT = {"window_seconds": 4.0, "lateness_seconds": 0.0}
 
 
 def tallied(facts: Facts) -> dict[str, int]:
@@ -258,7 +257,7 @@ def test_no_unit_is_summarised_twice_around_a_freeze() -> None:
     """A unit that is due a moment after the grid point of the look is left for the next time."""
 
     def tell(world: World) -> None:
-        begin(world, with_a_cap(), REVENUE, **SHORT)
+        begin(world, with_a_cap(), REVENUE, window_seconds=4.0, lateness_seconds=0.0)
         for number in range(60):
             ask(world, 1.0, f"u{number}")
             world.observe(2.0, f"u{number}", float(number))

@@ -9,9 +9,9 @@ import pytest
 from core import events
 from core.errors import Invalid, JournalError, ModelFailed, Unavailable
 from core.events import ENROLLED, FALLBACK, FORCED, PINNED, Predicted, Unlogged
-from core.ids import Address, VersionId, format_prediction_id
-from core.values import Output, Row
-from flows.predict import Ask, Means, Missed, predict, predict_pinned
+from core.ids import MAX_KEY, Address, VersionId, format_prediction_id
+from core.values import Label, Output, Row
+from flows.predict import MOST_CONTEXT, Ask, Means, Missed, predict, predict_pinned
 from flows.serving import Route, make_route
 from models.package import Loaded
 from routing import changes
@@ -195,3 +195,35 @@ def test_a_slow_model_leaves_the_hub(means: Means) -> None:
     for seconds in (0.0019, 0.0021):
         predict(route(TREATED, both(), seconds), ASK, means._replace(offload=offload))
     assert calls == 1
+
+
+def test_context_is_logged_as_text(means: Means, journal: Journal) -> None:
+    """Beside the features, and no model sees it; numbers and truths as they are written in JSON."""
+    model = Model()
+    predict(
+        route({"control": 1.0}, {"m@1": model}), Ask("u", {"x": 1.0}, None, context={"country": "de", "n": 3, "new": True, "x": 1.5}), means
+    )
+    [record] = journal.events
+    assert isinstance(record, Predicted)
+    assert record.context == {"country": "de", "n": "3", "new": "true", "x": "1.5"}
+    assert model.rows == [[1.0]]
+
+
+@pytest.mark.parametrize(
+    ("context", "field"),
+    [
+        ({str(number): number for number in range(MOST_CONTEXT + 1)}, "context"),
+        ({"": "x"}, "context"),
+        ({"a\nb": "x"}, "context"),
+        ({"k": ""}, "context.k"),
+        ({"k": "v" * (MAX_KEY + 1)}, "context.k"),
+        ({"k": 10**300}, "context.k"),
+        ({"k": "a\0b"}, "context.k"),
+    ],
+    ids=str,
+)
+def test_a_context_that_cannot_be(means: Means, journal: Journal, context: dict[str, Label], field: str) -> None:
+    """Too many keys, or texts that are none: refused by name, and nothing is logged."""
+    with pytest.raises(Invalid) as caught:
+        predict(route({"control": 1.0}, {"m@1": Model()}), Ask("u", {"x": 1.0}, None, context=context), means)
+    assert (caught.value.field, journal.events) == (field, [])

@@ -7,7 +7,6 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import msgspec
-import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -15,6 +14,7 @@ from core.events import ENROLLED, FORCED, Tick
 from flows import deploy, experiment, record
 from store.tables import experiments
 from tests.flows.flow_world import LOOK, World, order
+from tests.flows.metric_world import same_facts
 
 UNITS = st.sampled_from(["a", "b", "c"])
 STEPS = st.sampled_from([0.0, 0.5, 1.0, 4.0, 5.0, 17.0, 70.0])
@@ -48,15 +48,6 @@ def tell(world: World, story: list[tuple[float, tuple[Any, ...]]]) -> None:
             world.log(Tick(at))
 
 
-def close(left: Any, right: Any) -> bool:
-    """Equal, numbers up to the rounding of merged means."""
-    if isinstance(left, dict) and isinstance(right, dict):
-        return left.keys() == right.keys() and all(close(left[key], right[key]) for key in left)
-    if isinstance(left, list) and isinstance(right, list):
-        return len(left) == len(right) and all(map(close, left, right))
-    return bool(left == (pytest.approx(right, rel=1e-9, abs=1e-9) if isinstance(right, float) else right))
-
-
 @given(story=STORY, cuts=st.lists(st.integers(1, 4), min_size=25, max_size=25), broken=st.sets(st.integers(0, 24)))
 @settings(max_examples=30, suppress_health_check=[HealthCheck.too_slow])
 def test_batches_do_not_matter(story: list[tuple[float, tuple[Any, ...]]], cuts: list[int], broken: set[int]) -> None:
@@ -77,10 +68,9 @@ def test_batches_do_not_matter(story: list[tuple[float, tuple[Any, ...]]], cuts:
             if batch:
                 parts.fold(recorder, batch)
             start += cut
-        left, right = whole.facts(), parts.facts()
+        left = whole.facts()
         assert (whole.at, whole.tallies()) == (parts.at, parts.tallies())
-        for name in left:
-            assert close(left[name], right[name]), (name, left[name], right[name])
+        same_facts(left, parts.facts())
         stored = sum(kind in ("observe", "answer") for _, (kind, *_) in story)
         told = ("counted", "outside_window", "unanalysed", "quarantined", "duplicates")
         assert sum(row["number"] for row in left["tallies"] if row["name"] in told) + len(left["waiting"]) == stored

@@ -26,7 +26,7 @@ from flows.fold import NO_EXPERIMENT
 from flows.report import report_in
 from store import facts
 from tests.flows.flow_world import LATENESS, QUARANTINE, WINDOW, World, order
-from tests.flows.metric_world import Facts, ask, begin, declare, joints, logged, recorder, same_facts
+from tests.flows.metric_world import Facts, ask, begin, close, declare, joints, logged, recorder, same_facts
 
 SHIFT = 40.0
 METRICS = (
@@ -58,7 +58,7 @@ ACTIONS = st.one_of(
 )
 Story = list[tuple[float, tuple[Any, ...]]]
 STORIES = st.lists(st.tuples(STEPS, ACTIONS), min_size=2, max_size=40)
-CHECKED = settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
+CHECKED = settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow])
 
 
 def tell(world: World, story: Story) -> None:
@@ -107,8 +107,10 @@ class Unit:
         end, due = self.entry + window.seconds, self.entry + window.seconds + window.lateness
         if due > now or (self.phase == 1 and end > SHIFT) or (self.left_out is not None and self.left_out < due):
             return False
-        inside = [each for each in self.came if self.entry <= each.timestamp < end and each.arrived < due and each.value is not None]
-        of = {name: [each.value for each in inside if each.name == name] for name in ("revenue", "clicks", "label")}
+        inside = [each for each in self.came if self.entry <= each.timestamp < end and each.arrived < due]
+        of: dict[str, list[float]] = {"revenue": [], "clicks": [], "label": []}
+        for each in inside:
+            of[each.name] += [] if each.value is None else [each.value]
         revenue, clicks, losses = of["revenue"], of["clicks"], of["label"]
         asked = sum(at < end for at in self.requests)
         found: dict[str, tuple[float, float] | None] = {
@@ -255,8 +257,9 @@ def check(folded: Facts, metric: Metric, worths: dict[tuple[int, str], list[tupl
         c = ((y - y.mean()) * (x - x.mean())).sum()
         assert figures == pytest.approx((len(y), y.mean(), len(y) * y.var(), x.mean(), len(x) * x.var(), c), rel=1e-9, abs=1e-9)
     shares = {place: (len(each), float(np.mean([worth is not None for worth in each]))) for place, each in worths.items()}
-    present = {place: (each.n, pytest.approx(each.y.mean)) for place, each in joints(folded, metric.name + PRESENT, *part).items()}
-    assert present == ({} if metric.counts_all else shares)
+    present = {place: (each.n, each.y.mean) for place, each in joints(folded, metric.name + PRESENT, *part).items()}
+    assert close([*present.items()], [] if metric.counts_all else [(place, shares[place]) for place in present])
+    assert metric.counts_all or present.keys() == shares.keys()
 
 
 @given(story=STORIES)
