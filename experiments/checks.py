@@ -13,6 +13,7 @@ from experiments.design import Design
 from experiments.evidence import Evidence
 from experiments.methods import srm
 from experiments.methods.always_valid import p_value
+from experiments.metric import Metric
 from experiments.snapshot import Snapshot
 
 MOST_LOST = 0.01
@@ -105,11 +106,12 @@ def _watched(design: Design, evidence: Evidence) -> list[Check]:
             (watches.MISSING, not metric.counts_all, f"the share of units with an outcome for {metric.name}"),
         ):
             if applies:
-                found.append(_watch(f"{name}/{metric.name}", what, evidence))
+                found.append(_watch(f"{name}/{metric.name}", what, evidence, metric))
     return found
 
 
-def _watch(name: str, what: str, evidence: Evidence) -> Check:
+def _watch(name: str, what: str, evidence: Evidence, metric: Metric) -> Check:
+    """Of a metric that decides nothing it is a warning: its figures are not comparable, the others are."""
     seen = {arm: by[name] for arm, by in evidence.watches.items() if name in by}
     if not seen:
         return Check(name, "waiting", None, "no look has been made with enough units that differ from each other")
@@ -117,7 +119,8 @@ def _watch(name: str, what: str, evidence: Evidence) -> Check:
     p = p_value(worst.log_evidence)
     if worst.alarm is None:
         return Check(name, "ok", p, f"{what} does not differ between the arms beyond chance")
-    return Check(name, "failed", p, f"{what} differs between control and {arm} since look {worst.alarm.look}: they are not comparable")
+    status: Literal["warning", "failed"] = "warning" if metric.role == "info" else "failed"
+    return Check(name, status, p, f"{what} differs between control and {arm} since look {worst.alarm.look}: they are not comparable")
 
 
 def _no_difference(comparisons: list[Comparison]) -> Check:

@@ -94,6 +94,9 @@ def compare(design: Design, snapshot: Snapshot, evidence: Evidence, treatment: s
 
 
 def _bounded(design: Design, c: Comparison, v: float) -> Comparison:
+    """With the bounds that hold now: none where the exact test decides, which is of who converted and not of a difference."""
+    if c.exact is not None and c.exact.decides:
+        return c
     if c.effect is None or c.variance is None or c.estimate is None or c.se is None or min(c.compared) < FEWEST_SUCCESS:
         return c
     x = always_valid.clock(v, c.variance, c.effect, design.alpha, design.power)
@@ -201,6 +204,8 @@ def _waiting(design: Design, c: Comparison) -> str | None:
     few = [f"{arm} {n}" for arm, n in zip((CONTROL, c.treatment), c.compared, strict=True) if n < FEWEST_SUCCESS]
     if few:
         return f"a decision needs {FEWEST_SUCCESS} matured units per arm: {', '.join(few)} so far"
+    if c.exact is not None and c.exact.decides and c.track.better.log_evidence is not None:
+        return "few units have converted: the exact test decides, which has no bound"
     if c.variance is None and design.relative:
         return (
             f"a look with {FEWEST_HARM} units per arm and a mean more than 3 standard errors from 0 is needed to convert the relative MDE"

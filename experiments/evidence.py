@@ -30,10 +30,14 @@ class Side(msgspec.Struct, frozen=True):
 
 
 class Interim(NamedTuple):
-    """A look of a group-sequential test: the share of the maximum that had been gathered, and the statistic."""
+    """A look of a group-sequential test: the share of the maximum by which α was spent, the statistic, and the share that was gathered.
+
+    They differ at the last look: a look may come beyond the maximum, and at the horizon all is spent whatever has been gathered.
+    """
 
     fraction: float
     z: float
+    information: float
 
 
 class Track(msgspec.Struct, frozen=True):

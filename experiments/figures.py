@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import numpy as np
-
 from core.clock import to_rfc3339
 from core.errors import Refused
 from experiments import estimators
@@ -19,7 +17,7 @@ from experiments.methods.means import interval
 from experiments.methods.strata import heterogeneity
 from experiments.metric import Metric
 from experiments.snapshot import CONTROL, Snapshot
-from experiments.tracking import EXACT_SHARE, FEWEST_CONVERSIONS
+from experiments.tracking import EXACT_SHARE
 
 
 def fields(struct: Any) -> dict[str, Any]:
@@ -148,10 +146,9 @@ def _exact(c: Comparison) -> dict[str, Any]:
     if c.exact is None:
         return {"refused": "no unit has converted"}
     converted = {CONTROL: c.exact.control, c.treatment: c.exact.treatment}
-    decides = sum(converted.values()) < FEWEST_CONVERSIONS
     better, worse = (always_valid.p_value(log_evidence + math.log(EXACT_SHARE)) for log_evidence in (c.exact.better, c.exact.worse))
     figures = {"p_value": better, "harm_p_value": worse}
-    return {"converted": converted, **figures, "decides": decides}
+    return {"converted": converted, **figures, "decides": c.exact.decides}
 
 
 def _fixed(design: Design, snapshot: Snapshot, c: Comparison) -> dict[str, Any]:
@@ -181,8 +178,7 @@ def _warning(design: Design, snapshot: Snapshot) -> str | None:
 
 def _heterogeneity(c: Comparison) -> dict[str, Any]:
     try:
-        with np.errstate(all="ignore"):  # what leaves the range is refused
-            return fields(heterogeneity(c.strata))
+        return fields(heterogeneity(c.strata))
     except Refused as refusal:
         return {"refused": refusal.message}
 

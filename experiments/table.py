@@ -79,7 +79,8 @@ def _difference(arm: str, d: Data, success: str) -> Iterator[str]:
     )
     if d.get("interims"):
         last = d["interims"][-1]
-        yield f"  {len(d['interims'])} interim looks, the last at {last['fraction']:.1%} of the maximum: z {number(last['z'])}"
+        made = f"{len(d['interims'])} interim look{'s' if len(d['interims']) > 1 else ''}"
+        yield f"  {made}, the last at {last['information']:.1%} of the maximum: z {number(last['z'])}"
     yield from _exact(d)
     if "waiting" in d:
         yield f"  waiting: {d['waiting']}"

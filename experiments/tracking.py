@@ -39,6 +39,11 @@ class Exact(NamedTuple):
     better: float
     worse: float
 
+    @property
+    def decides(self) -> bool:
+        """Whether too few have converted for the normal test."""
+        return self.treatment + self.control < FEWEST_CONVERSIONS
+
 
 class Now(NamedTuple):
     """The figures of one comparison at one look: `u`, `h` in the direction of the improvement, `v` the clock, `x` its planned share."""
@@ -98,7 +103,7 @@ def track(
     now = _now(design, known, frozen, metric, overlap(strata), units)
     counted = exact(snapshot, treatment, metric)
     at_any_time = design.sequence == "always-valid" or metric.role != "success"
-    if counted is not None and (now is None or counted.treatment + counted.control < FEWEST_CONVERSIONS):
+    if counted is not None and (now is None or counted.decides):
         better = _exactly(known.better, counted.better, units, FEWEST_SUCCESS)
         worse = _exactly(known.worse, counted.worse, units, FEWEST_HARM)
         v = known.v if now is None else now.v
@@ -116,8 +121,8 @@ def track(
     planned = effect(design, metric, maxima)
     if planned is None:
         return after
-    gathered = float(always_valid.clock(now.v, maxima[metric.name].variance, planned, design.alpha, design.power))
-    return _interim(design, after, now, metric.sign, 1.0 if horizon else min(1.0, gathered / design.planned_samples))
+    gathered = float(always_valid.clock(now.v, maxima[metric.name].variance, planned, design.alpha, design.power)) / design.planned_samples
+    return _interim(design, after, now, metric.sign, Interim(1.0 if horizon else min(1.0, gathered), now.z, gathered))
 
 
 def _now(design: Design, known: Track, frozen: Mapping[str, Frozen], metric: Metric, sums: Overlap, units: int) -> Now | None:
@@ -131,20 +136,22 @@ def _now(design: Design, known: Track, frozen: Mapping[str, Frozen], metric: Met
     return Now(metric.sign * float(sums.u), float(sums.h), v, x, floor(metric, matters), units)
 
 
-def _interim(design: Design, known: Track, now: Now, sign: float, fraction: float) -> Track:
+def _interim(design: Design, known: Track, now: Now, sign: float, interim: Interim) -> Track:
     """The group-sequential test: a look counts once the next of the equal steps of the maximum is gathered, or all of it.
 
-    `fraction` of it has been by now. That is a matter of V alone, which says nothing about the difference, so the spending of α
-    holds (Lan and DeMets 1983).
+    How much has been is a matter of V alone, which says nothing about the difference, so the spending of α holds (Lan and DeMets 1983).
     """
-    reached = known.interims[-1].fraction if known.interims else 0.0
+    last = known.interims[-1] if known.interims else Interim(0.0, 0.0, 0.0)
     step = 1.0 / design.interim_looks
-    due = fraction > reached and (fraction == 1.0 or math.floor(fraction / step) > math.floor(reached / step))
-    if not due or now.units < FEWEST_SUCCESS or not math.isfinite(now.z):
+    beyond = interim.fraction == 1.0 or math.floor(interim.fraction / step) > math.floor(last.fraction / step)
+    due = beyond and interim.fraction > last.fraction and interim.information > last.information
+    if not due or now.units < FEWEST_SUCCESS or not all(map(math.isfinite, interim)):
         return known
-    interims = [*known.interims, Interim(fraction, now.z)]
-    p = group_sequential.p_value(interims, design.spending, design.phi)
-    bound = group_sequential.bounds(design.alpha, [each.fraction for each in interims], design.spending, design.phi)[-1]
+    interims = [*known.interims, interim]
+    information = [each.information for each in interims]
+    p = group_sequential.p_value([(each.fraction, each.z) for each in interims], design.spending, design.phi, information)
+    spent = [each.fraction for each in interims]
+    bound = group_sequential.bounds(design.alpha, spent, design.spending, design.phi, information)[-1]
     limit = None if bound is None else sign * (now.u - bound * math.sqrt(now.v)) / now.h
     return Track(now.v, _raised(known.better, -math.log(p), now.units, FEWEST_SUCCESS), known.worse, interims, limit)
 
@@ -156,7 +163,7 @@ def _at_the_horizon(design: Design, known: Track, now: Now, sign: float, horizon
     p = max(tail_probability(now.z, math.inf, "greater"), group_sequential.SMALLEST)
     reach = float(special.ndtri(1.0 - design.alpha)) * math.sqrt(now.v)
     better = _raised(known.better, -math.log(p), now.units, FEWEST_SUCCESS)
-    return Track(now.v, better, known.worse, [Interim(1.0, now.z)], sign * (now.u - reach) / now.h)
+    return Track(now.v, better, known.worse, [Interim(1.0, now.z, 1.0)], sign * (now.u - reach) / now.h)
 
 
 def _raised(side: Side, log_evidence: float, units: int, fewest: int) -> Side:

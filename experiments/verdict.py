@@ -87,9 +87,9 @@ def _not_enough_data(design: Design, comparisons: list[Comparison]) -> Verdict |
 
 
 def _promote(comparisons: list[Comparison]) -> Verdict | None:
-    won = [c for c in comparisons if _superior(c) and not too_good(c) and _population_agrees(c)]
+    won = [c for c in comparisons if _superior(c) and _population_agrees(c)]
     guardrails = [c for c in comparisons if c.metric.role == "guardrail"]
-    if not won or any(c.track.better.crossed is None for c in guardrails):
+    if not won or any(map(too_good, comparisons)) or any(c.track.better.crossed is None for c in guardrails):
         return None
     holding = {0: "", 1: " and its guardrail holds"}.get(len(guardrails), f" and its {len(guardrails)} guardrails hold")
     return Verdict("promote", f"{'; '.join(map(_shown, won))}{holding}.")
@@ -108,16 +108,16 @@ def _missing(comparisons: list[Comparison]) -> str:
     if not superior:
         tried = [c for c in comparisons if c.metric.role == "success"]
         return f"no success metric is shown to be better: {'; '.join(map(_figures, tried))}"
-    credible = [c for c in superior if not too_good(c)]
-    if not credible:
-        c = superior[0]
+    suspicious = [c for c in comparisons if too_good(c)]
+    if suspicious:
+        c = suspicious[0]
         limit = f"{TOO_GOOD:g} times the MDE of {c.effect:.4g}"
         return f"{c.metric.name} changed by {_signed(c.estimate)}, more than {limit}: look for an error first"
-    if not any(map(_population_agrees, credible)):
-        estimate = credible[0].population and credible[0].population[0]
-        return f"{credible[0].metric.name} is better where the arms overlap but not over all units ({_signed(estimate)})"
+    if not any(map(_population_agrees, superior)):
+        estimate = superior[0].population and superior[0].population[0]
+        return f"{superior[0].metric.name} is better where the arms overlap but not over all units ({_signed(estimate)})"
     waiting = [c for c in comparisons if c.metric.role == "guardrail" and c.track.better.crossed is None]
-    return f"{_shown(credible[0])}, but not yet that the guardrail holds: {'; '.join(map(_figures, waiting))}"
+    return f"{_shown(superior[0])}, but not yet that the guardrail holds: {'; '.join(map(_figures, waiting))}"
 
 
 def _time_left(design: Design, snapshot: Snapshot, comparisons: list[Comparison]) -> str:

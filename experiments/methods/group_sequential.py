@@ -74,48 +74,64 @@ def spent(t: float, alpha: float, spending: Spending = "obrien-fleming", phi: fl
     return alpha * (math.log1p((math.e - 1.0) * t) if phi is None else t**phi)
 
 
-def bounds(alpha: float, fractions: Sequence[float], spending: Spending = "obrien-fleming", phi: float | None = None) -> list[float | None]:
+def bounds(
+    alpha: float,
+    fractions: Sequence[float],
+    spending: Spending = "obrien-fleming",
+    phi: float | None = None,
+    information: Sequence[float] | None = None,
+) -> list[float | None]:
     """The bound on z at each look, None where there is none (see SMALLEST and CLOSEST); success is z ≥ bound.
 
-    `fractions` are the looks' shares of the maximum information, strictly increasing in (0, 1]; alpha is below ½.
-    Raises Invalid naming the field.
+    `fractions` are the looks' shares of the maximum information, strictly increasing in (0, 1]; alpha is below ½. Where a last look
+    comes beyond the maximum, or before it at a horizon, what is spent (all) and what has been gathered differ: `information` is then
+    what each look had, in any unit, strictly increasing. Raises Invalid naming the field.
     """
-    _check(alpha, fractions)
-    return list(_bounds(alpha, fractions, spending, phi))
+    return list(_bounds(alpha, _checked(alpha, fractions, information), spending, phi))
 
 
-def p_value(looks: Sequence[tuple[float, float]], spending: Spending = "obrien-fleming", phi: float | None = None) -> float:
+def p_value(
+    looks: Sequence[tuple[float, float]],
+    spending: Spending = "obrien-fleming",
+    phi: float | None = None,
+    information: Sequence[float] | None = None,
+) -> float:
     """The smallest alpha whose bounds were crossed at one of the looks (information fraction, z) so far.
 
     Every bound falls as alpha grows (found for all three spendings up to MOST), so the rejection regions are nested: as looks are
     added p can only fall, and under the null hypothesis P(p ≤ α) ≤ α whenever one stops. It is between SMALLEST and MOST, or 1
     where not even the bounds at MOST were crossed. Raises Invalid as `bounds` does, and where a z is not finite.
     """
-    _check(MOST, [t for t, _ in looks])
+    points = _checked(MOST, [t for t, _ in looks], information)
     if not all(math.isfinite(z) for _, z in looks):
         raise Invalid("looks: expected finite statistics", field="looks")
 
     def excess(log_alpha: float) -> float:
         """By how much the bounds at this level were exceeded at best."""
-        found = _bounds(math.exp(log_alpha), [t for t, _ in looks], spending, phi)
+        found = _bounds(math.exp(log_alpha), points, spending, phi)
         return max((z - bound for (_, z), bound in zip(looks, found, strict=True) if bound is not None), default=-math.inf)
 
     return _smallest(excess)
 
 
-def _check(alpha: float, fractions: Sequence[float]) -> None:
+def _checked(alpha: float, fractions: Sequence[float], information: Sequence[float] | None) -> list[tuple[float, float]]:
+    """(fraction at which is spent, information) of each look."""
     if not 0.0 < alpha <= MOST:
         raise Invalid(f"alpha: expected a number above 0 and below {MOST:g}, got {alpha:g}", field="alpha")
     if not fractions:
         raise Invalid("information_fractions: expected one or more", field="information_fractions")
     if not all(last < t <= 1.0 for last, t in zip([0.0, *fractions], fractions, strict=False)):
         raise Invalid("information_fractions: expected strictly increasing numbers above 0 and up to 1", field="information_fractions")
+    gathered = fractions if information is None else information
+    if len(gathered) != len(fractions) or not all(last < t < math.inf for last, t in zip([0.0, *gathered], gathered, strict=False)):
+        raise Invalid("information: expected strictly increasing numbers above 0, one for each look", field="information")
+    return list(zip(fractions, gathered, strict=True))
 
 
-def _bounds(alpha: float, fractions: Sequence[float], spending: Spending, phi: float | None) -> Iterator[float | None]:
+def _bounds(alpha: float, points: Sequence[tuple[float, float]], spending: Spending, phi: float | None) -> Iterator[float | None]:
     paths, last, c, sigma, used = _Paths(np.zeros(1), np.ones(1)), 0.0, 0.0, math.inf, 0.0
-    for t in fractions:
-        increment = spent(t, alpha, spending, phi) - used
+    for fraction, t in points:
+        increment = spent(fraction, alpha, spending, phi) - used
         if increment < SMALLEST or t - last < CLOSEST * t:
             yield None
             continue

@@ -114,9 +114,10 @@ def heterogeneity(strata: Strata) -> Heterogeneity:
     usable = strata.se2 > 0.0
     if usable.sum() < 2:
         raise Refused("fewer than two phases can be compared")
-    precision, estimate = 1.0 / strata.se2[usable], strata.estimate[usable]
-    centred = estimate - (precision * estimate).sum() / precision.sum()
-    q, df = float((precision * centred * centred).sum()), int(usable.sum()) - 1
+    with np.errstate(all="ignore"):  # what leaves the range is refused
+        precision, estimate = 1.0 / strata.se2[usable], strata.estimate[usable]
+        centred = estimate - (precision * estimate).sum() / precision.sum()
+        q, df = float((precision * centred * centred).sum()), int(usable.sum()) - 1
     if not math.isfinite(q):
         raise Refused("the figures are beyond the range of floating point")
     return Heterogeneity(q, df, float(special.chdtrc(df, q)))

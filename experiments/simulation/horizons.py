@@ -18,25 +18,29 @@ from experiments.tracking import FEWEST_SUCCESS
 
 
 class Interims(NamedTuple):
-    """Interim looks, as arrays of shape (looks, experiments): share of the maximum and statistic, NaN where a look was none."""
+    """Interim looks, as arrays of shape (looks, experiments), NaN where a look was none: share of the maximum by which α is spent,
+    statistic, and share that was gathered.
+    """
 
     fraction: FloatArray
     z: FloatArray
+    information: FloatArray
 
 
 def interims(design: Design, ticks: Sequence[Tick]) -> Interims:
     """A look counts once the next of the equal steps of the maximum is gathered, or at the horizon."""
     step, end = 1.0 / design.interim_looks, horizon(design)
-    reached: FloatArray = np.zeros(1)
+    reached = before = np.zeros(1)
     found = []
     for number, tick in enumerate(ticks, start=1):
-        known = tick.gathered if number < end else np.where(np.isnan(tick.gathered), np.nan, math.inf)
-        fraction = np.minimum(1.0, known / design.planned_samples)
+        information = tick.gathered / design.planned_samples
+        fraction = np.minimum(1.0, information if number < end else np.where(np.isnan(information), np.nan, 1.0))
         beyond = (fraction == 1.0) | (np.floor(fraction / step) > np.floor(reached / step))
-        due = (fraction > reached) & beyond & (tick.units >= FEWEST_SUCCESS) & np.isfinite(tick.z) & ~tick.counted
-        reached = np.where(due, fraction, reached)
-        found.append((np.where(due, fraction, np.nan), np.where(due, tick.z, np.nan)))
-    return Interims(np.array([fraction for fraction, _ in found]), np.array([z for _, z in found]))
+        ready = (tick.units >= FEWEST_SUCCESS) & np.isfinite(tick.z) & ~tick.counted
+        due = (fraction > reached) & (information > before) & beyond & ready
+        reached, before = np.where(due, fraction, reached), np.where(due, information, before)
+        found.append([np.where(due, each, np.nan) for each in (fraction, tick.z, information)])
+    return Interims(*(np.array(each) for each in zip(*found, strict=True)))
 
 
 def crossings(design: Design, made: Interims) -> IntArray:
@@ -49,7 +53,7 @@ def crossings(design: Design, made: Interims) -> IntArray:
     possible = (made.z >= lowest).any(0)
     found: IntArray = np.zeros(made.z.shape[1], dtype=np.int64)
     for i in np.flatnonzero(possible):
-        found[i] = _first(design, made.fraction[:, i], made.z[:, i])
+        found[i] = _first(design, made.fraction[:, i], made.z[:, i], made.information[:, i])
     return found
 
 
@@ -86,9 +90,10 @@ def _spent(design: Design, fraction: FloatArray) -> FloatArray:
     return np.asarray(design.alpha * fraction**design.phi)
 
 
-def _first(design: Design, fraction: FloatArray, z: FloatArray) -> int:
+def _first(design: Design, fraction: FloatArray, z: FloatArray, information: FloatArray) -> int:
     looks = np.flatnonzero(np.isfinite(fraction))
-    bounds = group_sequential.bounds(design.alpha, fraction[looks].tolist(), design.spending, design.phi)
+    spent, gathered = fraction[looks].tolist(), information[looks].tolist()
+    bounds = group_sequential.bounds(design.alpha, spent, design.spending, design.phi, gathered)
     crossed = [number + 1 for number, bound in zip(looks.tolist(), bounds, strict=True) if bound is not None and z[number] >= bound]
     return min(crossed, default=0)
 

@@ -132,7 +132,7 @@ def close(left: Any, right: Any) -> bool:
         return close(json.loads(left), json.loads(right))
     if isinstance(left, dict) and isinstance(right, dict):
         return left.keys() == right.keys() and all(close(left[key], right[key]) for key in left)
-    if isinstance(left, list) and isinstance(right, list):
+    if isinstance(left, list | tuple) and isinstance(right, list | tuple):
         return len(left) == len(right) and all(map(close, left, right))
     return bool(left == (pytest.approx(right, rel=1e-9, abs=1e-9) if isinstance(right, float) else right))
 

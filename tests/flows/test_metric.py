@@ -131,7 +131,8 @@ def test_what_is_no_list_of_metrics_is_left_to_the_check(credit: World, odd: obj
 
 def test_nothing_to_complete_from(credit: World) -> None:
     """No metric is named and none declared: that is said."""
-    for design in ({}, {"metrics": []}):
+    designs: tuple[dict[str, Any], ...] = ({}, {"metrics": []})
+    for design in designs:
         with pytest.raises(Invalid, match="none is declared on endpoint credit") as caught:
             complete(credit, **design)
         assert caught.value.field == "metrics"

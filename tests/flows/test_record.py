@@ -7,6 +7,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import msgspec
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -135,3 +136,15 @@ def test_two_experiments_one_after_the_other(world: World) -> None:
     world.observe(33.0, "u", 2.0)
     world.fold()
     assert {(row["experiment"], row["total"]) for row in world.facts()["unit_totals"]} == {("e1", 1.0), ("e2", 2.0)}
+
+
+@pytest.mark.parametrize("batch", [1, 2])
+def test_what_waits_expires_in_the_batch_that_brought_it(bare: World, batch: int) -> None:
+    """However the events were read, an outcome whose unit has not come in time is told at once."""
+    bare.endpoint()
+    bare.begin(look=1000.0)
+    bare.observe(1.0, "u")
+    bare.log(Tick(61.0))
+    for start in range(0, 2, batch):
+        bare.fold(entries=bare.entries[start : start + batch])
+    assert (bare.tallies(), bare.facts()["waiting"]) == ({"quarantined": 1}, [])

@@ -53,11 +53,11 @@ def test_declaring_and_taking_back(client: FlaskClient) -> None:
     """201, in the list, gone; a dry run says that it is one, and keeps nothing."""
     status, dry = send(client, "POST", f"{METRICS}?dry_run=true", {"name": "revenue", "cap": 5})
     assert (status, dry["dry_run"]) == (200, True)
-    assert [each["name"] for each in client.get(METRICS).json["metrics"]] == ["declared"]
+    assert [each["name"] for each in send(client, "GET", METRICS, {})[1]["metrics"]] == ["declared"]
     status, made = send(client, "POST", METRICS, {"name": "revenue", "cap": 5})
     assert (status, made["cap"], made["endpoint"]) == (201, 5.0, "credit")
-    assert client.delete(f"{METRICS}/revenue?dry_run=true").json["dry_run"]
-    assert [each["name"] for each in client.get(METRICS).json["metrics"]] == ["declared", "revenue"]
+    assert send(client, "DELETE", f"{METRICS}/revenue?dry_run=true", {})[1]["dry_run"]
+    assert [each["name"] for each in send(client, "GET", METRICS, {})[1]["metrics"]] == ["declared", "revenue"]
     assert client.delete(f"{METRICS}/revenue").json == {"endpoint": "credit", "metric": "revenue", "removed": True}
     assert client.delete(f"{METRICS}/revenue").status_code == 404
 
