@@ -204,7 +204,9 @@ def _waiting(design: Design, c: Comparison) -> str | None:
     few = [f"{arm} {n}" for arm, n in zip((CONTROL, c.treatment), c.compared, strict=True) if n < FEWEST_SUCCESS]
     if few:
         return f"a decision needs {FEWEST_SUCCESS} matured units per arm: {', '.join(few)} so far"
-    if c.exact is not None and c.exact.decides and c.track.better.log_evidence is not None:
+    if c.exact is not None and c.exact.decides:
+        if c.track.better.log_evidence is None:
+            return _before_the_first(design, c)
         return "few units have converted: the exact test decides, which has no bound"
     if c.variance is None and design.relative:
         return (

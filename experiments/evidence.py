@@ -93,7 +93,8 @@ class Evidence(msgspec.Struct, frozen=True):
     """`looks` made so far, the last in `slot` of the grid at journal time `at`; `tracks` by treatment and metric.
 
     `maxima` are what the maximum of a group-sequential test is set by: frozen later than `frozen`, since it is never raised.
-    `watches` are by treatment and name of what is watched; `scanned` says how many values the last look read for a quantile.
+    `watches` are by treatment and name of what is watched; `uncapped` says of how many units a cap could not be taken at the last try,
+    `scanned` how many values the last look read for a quantile.
     """
 
     looks: int = 0
@@ -105,6 +106,7 @@ class Evidence(msgspec.Struct, frozen=True):
     watches: dict[str, dict[str, Watch]] = {}
     maxima: dict[str, Frozen] = {}
     caps: dict[str, Cap] = {}
+    uncapped: dict[str, int] = {}
     scanned: dict[str, int] = {}
 
     def track(self, treatment: str, metric: str) -> Track:

@@ -6,11 +6,13 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
+from msgspec.structs import replace
 
 from core.errors import Conflict
 from core.ids import VersionId, check_name, parse_version
 from core.values import Position
 from flows import known
+from flows.follow import RECORD
 from flows.serving import inputs_of
 from flows.shadow import ShadowName
 from routing import changes
@@ -158,17 +160,27 @@ def _change_in(
     plan = load(connection, endpoint)
     if order.if_match is not None and order.if_match != plan.plan:
         raise Conflict(f"If-Match: the plan of {endpoint} is {plan.plan}, not {order.if_match}", field="If-Match", code="plan-changed")
-    change = follow(connection, plan)
+    change = _after_what_is_settled(connection, follow(connection, plan))
     _check_inputs(connection, change.plan)
     plans.append(connection, _row(change.plan))
     if change.ended is not None:
-        experiments.update(connection, change.ended, state=experiments.STOPPED, stopped=order.who.at, because=change.because)
+        experiments.update(connection, change.ended, state=experiments.STOPPED, stopped=change.plan.at, because=change.because)
         audit.write(connection, order.who.at, order.who.by, "experiment.end", change.ended, because=change.because)
     for move in change.moves:
         _move(connection, move, order.who)
     _begin_shadows(connection, place, change.plan)
     _note(connection, order.who, action, change.plan)
     return change.plan
+
+
+def _after_what_is_settled(connection: sa.Connection, change: Change) -> Change:
+    """The change, no earlier than the journal time up to which `record` has settled units: it could not take that back.
+
+    It was ordered before this transaction had the store to itself.
+    """
+    read = positions.get(connection, RECORD)
+    at = change.plan.at if read is None else max(change.plan.at, read.at)
+    return change._replace(plan=replace(change.plan, at=at))
 
 
 def _arms(connection: sa.Connection, arms: Mapping[str, ArmSpec]) -> dict[str, Arm]:

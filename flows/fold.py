@@ -73,11 +73,11 @@ class Fold:
         self._new_ids: set[Identity] = set()
         self._waiting: list[WaitingRow] = []
 
-    def prepare(self, batch: Sequence[tuple[Address, Foldable]]) -> None:
-        """Read what is known of the units and identities in `batch`."""
+    def prepare(self, batch: Sequence[tuple[Address, Foldable, float]]) -> None:
+        """Read what is known of the units and identities in `batch`: events with their addresses and journal times."""
         names: defaultdict[str, set[str]] = defaultdict(set)
         identities = set()
-        for address, event in batch:
+        for address, event, now in batch:
             if isinstance(event, Predicted):
                 self._known.remember(address, event)
                 plan = self._plan(event)
@@ -85,7 +85,7 @@ class Fold:
                     names[plan.experiment].add(unit_of(address, event))
                     self._histories.want(event.endpoint, event.unit)
             elif isinstance(event, Observed):
-                home = self._home(event)
+                home = self._home(event, now)
                 if home.unit is not None:
                     for trial in home.trials:
                         names[trial.name].add(home.unit)
@@ -144,8 +144,8 @@ class Fold:
         except NotFound:
             return None
 
-    def _home(self, event: Observed) -> Home:
-        return home_of(self._known, self._trials, self._plan, event)
+    def _home(self, event: Observed, now: float) -> Home:
+        return home_of(self._known, self._trials, self._plan, event, now)
 
     def _predicted(self, address: Address, event: Predicted, now: float) -> None:
         plan = self._plan(event)
@@ -232,7 +232,7 @@ class Fold:
                 self._gathered.mirrored[event.endpoint, name, shadow.version] += 1
 
     def _observed(self, address: Address, event: Observed, now: float) -> None:
-        home = self._home(event)
+        home = self._home(event, now)
         if home.identity is not None:
             if home.identity in self._ids:
                 self._tally(home.experiment, DUPLICATES)

@@ -38,11 +38,11 @@ LOST = Home(None, lost=True)
 """Of a prediction that nobody knows."""
 
 
-def home_of(known: Known, trials: dict[str, Trial], plan_of: Callable[[Predicted], Plan | None], event: Observed) -> Home:
-    """Where the outcome belongs."""
+def home_of(known: Known, trials: dict[str, Trial], plan_of: Callable[[Predicted], Plan | None], event: Observed, now: float) -> Home:
+    """Where the outcome belongs that arrived at journal time `now`."""
     if event.prediction is None:
         endpoint = event.endpoint or ""
-        mine = at_time(trials, endpoint, event.at)
+        mine = at_time(trials, endpoint, now)
         identity = None if event.id is None else (endpoint, event.metric, event.id)
         return Home(mine[0].name if mine else None, mine, event.unit, identity, endpoint, event.unit)
     try:

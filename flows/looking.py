@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from msgspec.structs import replace
 
 from core.clock import to_rfc3339
+from core.errors import Refused
 from experiments import looks
 from experiments.comparison import compare
 from experiments.evidence import Cap, Evidence
@@ -18,6 +19,9 @@ from flows.report import evidence_of, snapshot
 from flows.trials import Trial
 from store import experiments, facts
 from store.engine import Store
+
+RETRY = 1.25
+"""Times as many units before a cap is tried again that could not be taken from them: each try reads them all."""
 
 _PAST = 1e-6
 """A look is made this many seconds past its grid point, where no rounding can put it before."""
@@ -55,10 +59,16 @@ def _capped(connection: sa.Connection, trial: Trial, evidence: Evidence) -> Evid
     would be summarised once more when it is due.
     """
     at = trial.next_look
+    matured = sum(row["matured"] for row in facts.arm_counts_of(connection, trial.name))
     for metric in trial.design.metrics:
-        if metric.cap_percentile is None or metric.name in evidence.caps:
+        tried = evidence.uncapped.get(metric.name, 0)
+        if metric.cap_percentile is None or metric.name in evidence.caps or matured < RETRY * tried:
             continue
-        frozen = maturing.freeze_cap(connection, trial, metric, at)
+        try:
+            frozen = maturing.freeze_cap(connection, trial, metric, at)
+        except Refused:
+            evidence = replace(evidence, uncapped={**evidence.uncapped, metric.name: matured})
+            continue
         if frozen is not None:
             evidence = replace(evidence, caps={**evidence.caps, metric.name: Cap(*frozen, at)})
             maturing.summarise_all(connection, trial._replace(caps=evidence.caps), metric, at)

@@ -61,7 +61,8 @@ def mature_early(connection: sa.Connection, trial: Trial, now: float) -> Trial:
 def freeze_cap(connection: sa.Connection, trial: Trial, metric: Metric, now: float) -> tuple[float, int] | None:
     """The cap of a metric at its percentile of all arms together, and how many units it is from; None while there are too few.
 
-    Reads all units that have matured, this once; they are summarised with it, as those to come will be.
+    Reads all units that have matured, this once; they are summarised with it, as those to come will be. Raises Refused where the
+    percentile is no cap: nothing would vary below it.
     """
     window = trial.design.window(metric)
     units = [unit for unit in facts.entered(connection, trial.name, window.entered_by(now)) if _settle(trial, window, unit) == "matured"]
@@ -71,11 +72,7 @@ def freeze_cap(connection: sa.Connection, trial: Trial, metric: Metric, now: flo
     values = [pair[0] for unit in units if (pair := _measure(metric, None, unit, totals)) is not None]
     if not _reaches_beyond(len(values), metric.cap_percentile):
         return None
-    try:
-        cap = winsor.cap_of(values, metric.cap_percentile)
-    except Refused:
-        return None
-    return cap, len(values)
+    return winsor.cap_of(values, metric.cap_percentile), len(values)
 
 
 def _reaches_beyond(n: int, percentile: float) -> bool:

@@ -7,12 +7,13 @@ nothing happens, `record` itself appends a `Tick`.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import accumulate
 
 import sqlalchemy as sa
 
 from core import events
 from core.clock import Clock
-from core.events import Tick
+from core.events import Event, Tick
 from core.ids import Address
 from flows import looking
 from flows.entering import Entering, Load
@@ -46,10 +47,9 @@ class Recorder:
         trials = self._trials.load(connection, at)
         over = {name for name, trial in trials.items() if trial.is_over(at)}
         fold = Fold(connection, self._known, self._enters, trials, Histories(connection), self._quarantine_seconds)
-        decoded = [(entry.address, event) for entry in entries if (event := decode(entry)) is not None]
-        fold.prepare([(address, event) for address, event in decoded if isinstance(event, Foldable)])
-        for address, event in decoded:
-            now = max(at, event.at)
+        decoded = _in_time([(entry.address, event) for entry in entries if (event := decode(entry)) is not None], at)
+        fold.prepare([(address, event, now) for address, event, now in decoded if isinstance(event, Foldable)])
+        for address, event, now in decoded:
             if now > at and any(trial.next_look <= now for trial in trials.values()):
                 fold.flush()
                 self._look(connection, fold, trials, now)
@@ -77,6 +77,13 @@ class Recorder:
                 return
             matured = mature(connection, trial, trial.next_look, fold.settled)
             trials[trial.name] = looking.look(connection, matured, now)
+
+
+def _in_time(read: Sequence[tuple[Address, Event]], at: float) -> list[tuple[Address, Event, float]]:
+    """Each event with its journal time: the greatest time of all up to it."""
+    times = accumulate((event.at for _, event in read), max, initial=at)
+    next(times)
+    return [(address, event, now) for (address, event), now in zip(read, times, strict=True)]
 
 
 def tick(append: Callable[[bytes], Address], clock: Clock) -> None:

@@ -122,7 +122,7 @@ class _Scan:
         """An outcome of the metric; one that repeats another's identity is that other."""
         if event.metric not in self._wanted or (event.prediction is None and event.endpoint != self._endpoint):
             return
-        home = home_of(self._known, {}, lambda _: None, event)
+        home = home_of(self._known, {}, lambda _: None, event, event.at)
         if home.lost or home.endpoint != self._endpoint or home.identity in self._ids:
             return
         if home.identity is not None:

@@ -104,7 +104,7 @@ def test_a_group_sequential_test(rendered: Build, snapshot_of: Build, summary_of
     snapshot = snapshot_of({arm: {"revenue": summary_of(1000, 1.0, 1.0)} for arm in ("control", "treatment")})
     text = rendered(snapshot, Metric(name="revenue"), maximum=1.0)
     assert "group-sequential: lower bound -" in text
-    assert re.search(r"^    1 interim looks, the last at 81\.0% of the maximum: z 0$", text, re.MULTILINE)
+    assert re.search(r"^    1 interim look, the last at 81\.0% of the maximum: z 0$", text, re.MULTILINE)
     assert "waiting: the first of 14 equal steps to 1 planned samples" in rendered(snapshot, Metric(name="revenue"), maximum=1.0, mde=0.01)
 
 

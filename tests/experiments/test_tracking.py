@@ -217,8 +217,10 @@ def test_the_p_value_and_the_limit(spending: Design, at: Build) -> None:
         n = part((0.5, 0.75, 1.0)[k - 1])
         lift = (0.05, 0.08, 0.08)[k - 1]
         assert z == pytest.approx(lift / math.sqrt(2.0 / n), rel=1e-3)
-        assert track.better.log_evidence == pytest.approx(-math.log(group_sequential.p_value(track.interims)))
-        bound = group_sequential.bounds(0.05, [each.fraction for each in track.interims])[-1]
+        gathered = [each.information for each in track.interims]
+        p = group_sequential.p_value([(each.fraction, each.z) for each in track.interims], information=gathered)
+        assert track.better.log_evidence == pytest.approx(-math.log(p))
+        bound = group_sequential.bounds(0.05, [each.fraction for each in track.interims], information=gathered)[-1]
         assert bound is not None
         assert track.limit == pytest.approx(lift - bound * math.sqrt(2.0 / n), rel=1e-2)
         assert (track.better.crossed is not None) is (z >= bound) is (track.limit >= 0.0)
@@ -236,13 +238,15 @@ def test_p_never_rises(spending: Design, at: Build) -> None:
 
 
 def test_the_horizon_spends_all(design_of: Build, at: Build) -> None:
-    """At the horizon t is 1 though less has been gathered, and that is the last look that counts."""
+    """At the horizon t is 1 though less has been gathered, and that is the last look that counts; its bound knows what was gathered."""
     design = design_of(maximum=1.0, interim_looks=4, horizon_seconds=3900.0)
     tracks = watched(design, at(1, part(0.5), 0.05), at(13, part(0.6), 0.09), at(14, part(0.9), 0.5))
     assert [each.fraction for each in tracks[1].interims] == [tracks[0].interims[0].fraction, 1.0]
     assert tracks[1].better.crossed is not None
     assert tracks[2].interims == tracks[1].interims
-    bound = group_sequential.bounds(0.05, [each.fraction for each in tracks[1].interims])[-1]
+    gathered = [each.information for each in tracks[1].interims]
+    assert gathered == pytest.approx([0.5, 0.6], rel=0.02)
+    bound = group_sequential.bounds(0.05, [each.fraction for each in tracks[1].interims], information=gathered)[-1]
     assert bound is not None
     assert tracks[1].limit == pytest.approx(0.09 - bound * math.sqrt(2.0 / part(0.6)), rel=1e-2)
 

@@ -206,3 +206,26 @@ def test_a_statistic_is_finite() -> None:
     """NaN compares as crossed nowhere, which would be a silent p = 1."""
     with pytest.raises(Invalid):
         p_value([(0.5, math.nan)])
+
+
+@pytest.mark.parametrize("information", [[0.9, 1.8], [0.25, 0.5, 0.75, 1.5], [0.5, 0.7]])
+def test_a_last_look_beyond_the_maximum_or_before_it(information: list[float]) -> None:
+    """All of α is spent there, by what was really gathered: the chance to cross any bound is α, which it is not if 1 is taken for it."""
+    spent_at = [*information[:-1], 1.0]
+
+    def crossed(found: list[float | None]) -> float:
+        """1 − P(all below), by the multivariate normal of Brownian motion at these times."""
+        times = np.array(information)
+        correlation = np.sqrt(np.minimum.outer(times, times) / np.maximum.outer(times, times))
+        limits = [math.inf if bound is None else bound for bound in found]
+        return 1.0 - float(stats.multivariate_normal(cov=correlation, abseps=1e-8, maxpts=2_000_000).cdf(np.array(limits)))
+
+    assert crossed(bounds(0.05, spent_at, information=information)) == pytest.approx(0.05, abs=2e-5)
+    assert abs(crossed(bounds(0.05, spent_at)) - 0.05) > 5e-4
+
+
+@pytest.mark.parametrize("information", [[0.5], [0.5, 0.5], [0.0, 1.0], [0.5, math.inf]])
+def test_information_is_checked(information: list[float]) -> None:
+    """One for each look, above 0, rising."""
+    with pytest.raises(Invalid, match="information: expected"):
+        bounds(0.05, [0.5, 1.0], information=information)

@@ -109,7 +109,7 @@ def test_bounds_are_integrated_only_where_they_matter(rng: np.random.Generator) 
         declared = design(0.1, relative=False, test="group-sequential", maximum=1.0, horizon_seconds=14.0, **fields)
         looks = list(mature(rng, 200, split(300, 14), normal(0.0, 1.0), normal(0.03, 1.0)))
         made = horizons.interims(declared, list(clocked(declared, looks)))
-        all_of_them = [horizons._first(declared, made.fraction[:, i], made.z[:, i]) for i in range(200)]
+        all_of_them = [horizons._first(declared, *(each[:, i] for each in made)) for i in range(200)]
         assert horizons.crossings(declared, made).tolist() == all_of_them
         assert 0 < np.count_nonzero(all_of_them) < 200
 
