@@ -11,6 +11,8 @@ from server.cli.options import home, json_option, order, show, table
 _KINDS = ("continuous", "binary", "count", "ratio", "quantile", "label_loss")
 _COLUMNS = ("name", "role", "kind", "direction", "outcome", "denominator", "loss", "quantile", "covariate", "since")
 
+endpoint_option = click.option("--endpoint", required=True, help="The endpoint that is measured by it.")
+
 
 @click.group("metric")
 def command() -> None:
@@ -18,8 +20,8 @@ def command() -> None:
 
 
 @command.command("declare")
-@click.argument("endpoint")
 @click.argument("name")
+@endpoint_option
 @click.option("--kind", type=click.Choice(_KINDS), default="continuous", show_default=True, help="What a unit's value is.")
 @click.option(
     "--direction",
@@ -55,7 +57,7 @@ def command() -> None:
 @click.option("--reason", help="Why; kept in the audit log.")
 @json_option
 def declare(endpoint: str, reason: str | None, as_json: bool, **fields: Any) -> None:
-    """Declare the metric NAME on ENDPOINT, or declare it anew.
+    """Declare the metric NAME on an endpoint, or declare it anew.
 
     Experiments to come take from here what they do not say themselves; those that exist keep what they began with.
     """
@@ -69,10 +71,10 @@ def declare(endpoint: str, reason: str | None, as_json: bool, **fields: Any) -> 
 
 
 @command.command("list")
-@click.argument("endpoint")
+@endpoint_option
 @json_option
 def list_metrics(endpoint: str, as_json: bool) -> None:
-    """List the metrics declared on ENDPOINT."""
+    """List the metrics declared on an endpoint."""
     from flows import metric
 
     found = metric.list_all(home().store, endpoint)
@@ -82,8 +84,8 @@ def list_metrics(endpoint: str, as_json: bool) -> None:
 
 
 @command.command("remove")
-@click.argument("endpoint")
 @click.argument("name")
+@endpoint_option
 @click.option("--reason", help="Why; kept in the audit log.")
 @json_option
 def remove(endpoint: str, name: str, reason: str | None, as_json: bool) -> None:

@@ -143,7 +143,7 @@ def test_earlier_needs_a_declaration(credit: World, declared: Metric | None) -> 
     """The covariate is refused where nobody has kept it, also for a draft; the command that helps is named."""
     if declared is not None:
         declare(credit, declared)
-    with pytest.raises(Invalid, match="tiltyard metric declare credit revenue --covariate earlier") as caught:
+    with pytest.raises(Invalid, match="tiltyard metric declare revenue --endpoint credit --covariate earlier") as caught:
         begin(credit, EARLIER)
     assert caught.value.field == "design.metrics.revenue.covariate"
 

@@ -64,7 +64,21 @@ def refused(ended: Ended, code: int, said: str) -> None:
 def test_declaring_listing_and_taking_back(run: Cli) -> None:
     """A metric's options are its fields; people see a table, machines JSON."""
     declared = shown(
-        run("metric", "declare", "credit", "wait", "--kind", "quantile", "--quantile", ".9", "--latency", "--role", "info", "--json")
+        run(
+            "metric",
+            "declare",
+            "wait",
+            "--endpoint",
+            "credit",
+            "--kind",
+            "quantile",
+            "--quantile",
+            ".9",
+            "--latency",
+            "--role",
+            "info",
+            "--json",
+        )
     )
     assert {key: declared[key] for key in ("name", "kind", "quantile", "source", "role")} == {
         "name": "wait",
@@ -74,13 +88,14 @@ def test_declaring_listing_and_taking_back(run: Cli) -> None:
         "role": "info",
     }
     assert (
-        run("metric", "declare", "credit", "revenue", "--cap", "50").out == "metric revenue on credit: success, continuous, to increase\n"
+        run("metric", "declare", "revenue", "--endpoint", "credit", "--cap", "50").out
+        == "metric revenue on credit: success, continuous, to increase\n"
     )
-    assert [each["name"] for each in shown(run("metric", "list", "credit", "--json"))["metrics"]] == ["revenue", "wait"]
-    assert "quantile" in run("metric", "list", "credit").out
-    assert run("metric", "remove", "credit", "wait").out == "metric wait on credit: removed\n"
-    assert shown(run("metric", "remove", "credit", "revenue", "--json"))["removed"]
-    assert run("metric", "list", "credit").out == "No metric is declared on credit.\n"
+    assert [each["name"] for each in shown(run("metric", "list", "--endpoint", "credit", "--json"))["metrics"]] == ["revenue", "wait"]
+    assert "quantile" in run("metric", "list", "--endpoint", "credit").out
+    assert run("metric", "remove", "wait", "--endpoint", "credit").out == "metric wait on credit: removed\n"
+    assert shown(run("metric", "remove", "revenue", "--endpoint", "credit", "--json"))["removed"]
+    assert run("metric", "list", "--endpoint", "credit").out == "No metric is declared on credit.\n"
 
 
 @pytest.mark.parametrize(
@@ -121,14 +136,14 @@ def test_declaring_listing_and_taking_back(run: Cli) -> None:
 )
 def test_a_metric_that_cannot_be(run: Cli, words: tuple[str, ...], code: int, said: str) -> None:
     """The option or field to blame is named, in one line."""
-    refused(run("metric", "declare", words[0], "m", *words[1:]), code, said)
+    refused(run("metric", "declare", "m", "--endpoint", words[0], *words[1:]), code, said)
 
 
 def test_names_of_metrics(run: Cli) -> None:
     """One that is none is refused, and one that is not declared cannot be taken back."""
-    refused(run("metric", "declare", "credit", "a b"), 1, "metrics.name")
-    refused(run("metric", "remove", "credit", "nothing"), 1, "no metric 'nothing' is declared on endpoint 'credit'")
-    refused(run("metric", "list", "nobody"), 1, "no endpoint 'nobody'")
+    refused(run("metric", "declare", "a b", "--endpoint", "credit"), 1, "metrics.name")
+    refused(run("metric", "remove", "nothing", "--endpoint", "credit"), 1, "no metric 'nothing' is declared on endpoint 'credit'")
+    refused(run("metric", "list", "--endpoint", "nobody"), 1, "no endpoint 'nobody'")
 
 
 def design(run: Cli, name: str) -> Any:
@@ -137,8 +152,8 @@ def design(run: Cli, name: str) -> Any:
 
 def test_experiments_take_what_was_declared(run: Cli, path: Path) -> None:
     """Named metrics, or all; from options, or a file with options on top."""
-    run("metric", "declare", "credit", "revenue", "--cap", "50")
-    run("metric", "declare", "credit", "views", "--kind", "count", "--role", "info")
+    run("metric", "declare", "revenue", "--endpoint", "credit", "--cap", "50")
+    run("metric", "declare", "views", "--endpoint", "credit", "--kind", "count", "--role", "info")
     create = ("experiment", "create", "--endpoint", "credit", "--draft", "--json")
     shown(run(*create, "all", "--mde", "1"))
     shown(run(*create, "some", "--mde", "1", "--success", "revenue", "--guardrail", "errors"))
