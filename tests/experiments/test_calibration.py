@@ -11,7 +11,7 @@ import pytest
 
 from experiments.simulation.calibration import CLOSED, OPENED
 from experiments.simulation.claims import Case, simulate
-from experiments.simulation.more_cases import every
+from experiments.simulation.all_cases import every
 
 CASES = every()
 DOCUMENT = Path(__file__).parent.parent.parent / "docs/statistics.md"
