@@ -7,9 +7,9 @@ import sys
 from pathlib import Path
 from time import perf_counter
 
+from experiments.simulation.all_cases import every
 from experiments.simulation.calibration import table, written
 from experiments.simulation.claims import Found, simulate
-from experiments.simulation.all_cases import every
 
 DOCUMENT = Path(__file__).parent.parent / "docs/statistics.md"
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from core.errors import Refused
 from experiments import estimators
-from experiments.design import Design
+from experiments.design import Design, Test
 from experiments.effect import FEWEST_HARM, effect, floor
 from experiments.evidence import Evidence, Frozen, Track
 from experiments.methods import always_valid
@@ -33,7 +33,7 @@ class Comparison(NamedTuple):
     that test's bound on the side of the improvement, `other` the always-valid one on the side of harm, and `waiting` says why there is
     none yet; `units` are matured, control's first, and `compared` those of phases that have both arms; `effect` is the difference that
     matters and `variance` the frozen one, `planned` both as the planned sample is set by them; `exact` is the exact test of a
-    binary metric.
+    binary metric; `method` is the test that decides whether it is better.
     """
 
     treatment: str
@@ -53,6 +53,7 @@ class Comparison(NamedTuple):
     waiting: str | None = None
     population: tuple[float, float] | None = None
     exact: Exact | None = None
+    method: Test = "always-valid"
 
     @property
     def p_value(self) -> float | None:
@@ -83,10 +84,13 @@ def compare(design: Design, snapshot: Snapshot, evidence: Evidence, treatment: s
     planned = _planned(design, metric, evidence.maxima if metric.name in evidence.maxima else evidence.frozen)
     compared = units_of(snapshot, strata, CONTROL, metric.name), units_of(snapshot, strata, treatment, metric.name)
     counted, population = exact(snapshot, treatment, metric), _population(snapshot, strata, metric)
-    blank = Comparison(treatment, metric, units, compared, strata, track, matters, variance, planned, population=population, exact=counted)
+    method: Test = design.sequence if metric.role == "success" else "always-valid"
+    blank = Comparison(
+        treatment, metric, units, compared, strata, track, matters, variance, planned, population=population, exact=counted, method=method
+    )
     sums = overlap(strata)
     h, u, v = float(sums.h), float(sums.u), max(track.v, float(sums.v))
-    refused = _refusal(snapshot, evidence, blank, h, u, v)
+    refused = _refusal(design, snapshot, evidence, blank, h, u, v)
     if refused is not None:
         return blank._replace(refused=refused, waiting=refused, estimate=u / h if h > 0.0 and math.isfinite(u) else None)
     found = _bounded(design, blank._replace(estimate=u / h, se=math.sqrt(v) / h), v)
@@ -103,8 +107,7 @@ def _bounded(design: Design, c: Comparison, v: float) -> Comparison:
     reach = c.metric.sign * float(always_valid.boundary(x, design.alpha)) * c.se
     if not (math.isfinite(reach) and math.isfinite(c.estimate - reach) and math.isfinite(c.estimate + reach)):
         return c
-    decides = c.metric.role == "success" and design.sequence != "always-valid"
-    return c._replace(bound=c.track.limit if decides else c.estimate - reach, other=c.estimate + reach)
+    return c._replace(bound=c.estimate - reach if c.method == "always-valid" else c.track.limit, other=c.estimate + reach)
 
 
 def fixed(design: Design, snapshot: Snapshot, comparison: Comparison) -> Difference:
@@ -176,27 +179,41 @@ def _planned(design: Design, metric: Metric, frozen: Mapping[str, Frozen]) -> tu
     return None if matters is None else (matters, frozen[metric.name].variance)
 
 
-def _refusal(snapshot: Snapshot, evidence: Evidence, blank: Comparison, h: float, u: float, v: float) -> str | None:
+def _refusal(design: Design, snapshot: Snapshot, evidence: Evidence, blank: Comparison, h: float, u: float, v: float) -> str | None:
     metric = blank.metric
     if metric.cap_percentile is not None and metric.name not in evidence.caps:
         return f"the cap at percentile {metric.cap_percentile:g} is frozen at a look with enough units"
     for arm, matured in zip((CONTROL, blank.treatment), blank.units, strict=True):
         if matured < 2:
-            return _too_few(snapshot, evidence, metric, arm, matured)
+            return _too_few(design, snapshot, evidence, metric, arm, matured)
     if h <= 0.0:
         return estimators.refusal(metric, snapshot.joints(CONTROL, metric.name), snapshot.joints(blank.treatment, metric.name))
     if not (math.isfinite(v) and math.isfinite(u)):
         return "the values are too large for their squares to be represented"
-    return "the values do not vary within the arms" if v <= 0.0 else None
+    if v > 0.0:
+        return None
+    pooled = snapshot.pooled(metric.name)
+    if metric.counts_all and pooled.y.mean == 0.0 and pooled.y.m2 == 0.0:
+        return f"no outcome {metric.numerator} has counted for any unit"
+    return "the values do not vary within the arms"
 
 
-def _too_few(snapshot: Snapshot, evidence: Evidence, metric: Metric, arm: str, matured: int) -> str:
-    """A quantile has no units before a look has taken it, nor where it could not be taken."""
+def _too_few(design: Design, snapshot: Snapshot, evidence: Evidence, metric: Metric, arm: str, matured: int) -> str:
+    """A quantile has no units before a look has taken it, nor where it could not be taken; others leave units without a value out."""
     if metric.kind == "quantile" and evidence.looks == 0:
         return "quantiles are taken at looks, and none has been made yet"
     if metric.kind == "quantile" and any(joint.y.mean > 0.0 for joint in snapshot.joints(arm, metric.name + PRESENT)):
         return f"no quantile could be taken of the values of {arm}: there are too few, or those around it are all equal"
-    return f"{arm} has {matured} matured unit{'' if matured == 1 else 's'}: a difference needs 2 in each arm"
+    seen = sum(joint.n for joint in snapshot.joints(arm, metric.name + PRESENT))
+    if seen > matured:
+        return f"{matured} of {seen} matured units of {arm} {_have(metric)}: a difference needs 2 in each arm"
+    waits = design.window(metric).matures(0.0)
+    after = f" (a unit matures {waits:g} s after its entry)" if matured == 0 else ""
+    return f"{arm} has {matured} matured unit{'' if matured == 1 else 's'}{after}: a difference needs 2 in each arm"
+
+
+def _have(metric: Metric) -> str:
+    return f"have a label with a {metric.loss} loss" if metric.loss is not None else f"have a value for {metric.name}"
 
 
 def _waiting(design: Design, c: Comparison) -> str | None:

@@ -61,6 +61,7 @@ class Design(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         if len({metric.weight is None for metric in self.success}) > 1:
             raise Invalid("metrics.weight: expected for every success metric, or for none", field="weight")
         _positive(self.mde, "mde")
+        self._check_rates()
         _within(self.alpha, "alpha", LEAST_ALPHA, MOST_ALPHA)
         _within(self.power, "power", self.alpha, 1.0)
         _positive(self.window_seconds, "window_seconds")
@@ -70,6 +71,12 @@ class Design(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             raise Invalid(f"slices: expected each key once, at most {MOST_SLICES}, got {', '.join(self.slices)}", field="slices")
         if any(not key or len(key) > 100 for key in self.slices):
             raise Invalid("slices: expected keys of 1 to 100 characters", field="slices")
+
+    def _check_rates(self) -> None:
+        for metric in self.success:
+            if metric.kind == "binary" and not self.relative and (metric.mde or self.mde) > 1.0:
+                given = metric.mde or self.mde
+                raise Invalid(f"metrics.{metric.name}.mde: a binary metric has rates: expected at most 1, got {given:g}", field="mde")
 
     def _check_times(self) -> None:
         if not FASTEST_LOOKS <= self.look_every_seconds < math.inf:

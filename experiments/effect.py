@@ -38,19 +38,19 @@ def freeze(design: Design, snapshot: Snapshot, metric: Metric, look: int, fewest
 def effect(design: Design, metric: Metric, frozen: Mapping[str, Frozen]) -> float | None:
     """The difference that matters on this metric, above 0; None until what it needs is frozen, or where it is out of range.
 
-    Success: the MDE. Guardrails: the margin, and without one, like info metrics, the MDE carried over: with a relative
-    design the same share of the metric's own mean, else as many of its standard deviations as the MDE is of the first
-    success metric's, since the MDE's own units would mean nothing here.
+    Success: its own MDE, else the design's. Guardrails: the margin, and without one, like info metrics, the MDE carried over: with a
+    relative design the same share of the metric's own mean, else as many of its standard deviations as the MDE is of the first success
+    metric's, since the MDE's own units would mean nothing here.
     """
     own = frozen.get(metric.name)
     if own is None:
         return None
     if design.relative:
-        return _in_range((metric.margin or design.mde) * abs(own.mean))
+        return _in_range((metric.mde or metric.margin or design.mde) * abs(own.mean))
     if metric.margin is not None:
         return metric.margin
     if metric.role == "success":
-        return design.mde
+        return metric.mde or design.mde
     first = frozen.get(design.success[0].name)
     return None if first is None else _in_range(design.mde * math.sqrt(own.variance) / math.sqrt(first.variance))
 

@@ -12,11 +12,12 @@ from experiments.comparison import Comparison, days_left, fixed, relative
 from experiments.design import Design
 from experiments.evidence import Crossing, Evidence
 from experiments.methods import always_valid, covariate
-from experiments.methods.joint import Joint, merge_all
+from experiments.methods.joint import merge_all
 from experiments.methods.means import interval
 from experiments.methods.strata import heterogeneity
+from experiments.methods.summary import LARGEST
 from experiments.metric import Metric
-from experiments.snapshot import CONTROL, Snapshot
+from experiments.snapshot import CONTROL, PRESENT, Snapshot
 from experiments.tracking import EXACT_SHARE
 
 
@@ -36,13 +37,14 @@ def figures(design: Design, snapshot: Snapshot, evidence: Evidence, metric: Metr
         "direction": metric.direction,
         "window_seconds": window.seconds,
         "lateness_seconds": window.lateness,
+        "effect": matters,
         "mde": matters if metric.role == "success" else None,
         "margin": matters if metric.role == "guardrail" else None,
         "margin_source": _margin_source(design, metric),
         **_of_kind(evidence, metric),
         "covariate": _covariate(snapshot, metric),
         "frozen": None if frozen is None else {**fields(frozen), "at": to_rfc3339(frozen.at)},
-        "arms": {arm: _arm(design, metric, merge_all(snapshot.joints(arm, metric.name))) for arm in snapshot.arms},
+        "arms": {arm: _arm(design, snapshot, metric, arm) for arm in snapshot.arms},
         "differences": {c.treatment: _difference(design, snapshot, c) for c in comparisons},
     }
 
@@ -76,24 +78,30 @@ def _of_kind(evidence: Evidence, metric: Metric) -> dict[str, Any]:
 
 
 def _covariate(snapshot: Snapshot, metric: Metric) -> dict[str, Any] | None:
-    """What the covariate explains: the share of the variance, over all arms, by which the sample can be smaller."""
+    """What the covariate explains within arms and phases: the share of the variance by which the sample can be smaller.
+
+    `theta` is over all of them; with one treatment and one phase it is the one of the estimate.
+    """
     if metric.covariate is None:
         return None
     found: dict[str, Any] = {"name": metric.covariate, "estimator": metric.estimator, "theta": None, "variance_explained": None}
-    pooled = snapshot.pooled(metric.name)
+    joints = [joint for arm in snapshot.arms for joint in snapshot.joints(arm, metric.name) if joint.n >= 2]
     try:
-        theta = covariate.theta([pooled])
-        explained = 1.0 - covariate.adjusted(pooled, theta).variance / pooled.y.variance if pooled.y.variance > 0.0 else None
+        theta = covariate.theta(joints)
+        left = sum(covariate.adjusted(joint, theta).m2 for joint in joints)
     except Refused as refusal:
         return {**found, "refused": refusal.message}
-    return {**found, "theta": theta, "variance_explained": explained}
+    spread = sum(joint.y.m2 for joint in joints)
+    return {**found, "theta": theta, "variance_explained": 1.0 - left / spread if 0.0 < spread < LARGEST else None}
 
 
-def _arm(design: Design, metric: Metric, joint: Joint) -> dict[str, Any]:
+def _arm(design: Design, snapshot: Snapshot, metric: Metric, arm: str) -> dict[str, Any]:
     """Over all phases together: what the arm's units did, not to be compared across arms after a shift."""
+    joint = merge_all(snapshot.joints(arm, metric.name))
     found: dict[str, Any] = {"units": joint.n, "sum": None, "mean": None, "lower": None, "upper": None}
     if joint.n == 0:
-        return {**found, "refused": "no matured units"}
+        matured = sum(each.n for each in snapshot.joints(arm, metric.name + PRESENT))
+        return {**found, "refused": f"no value of {matured} matured units can be used" if matured else "no matured units"}
     total = joint.n * joint.y.mean
     if metric.kind != "quantile" and math.isfinite(total):
         found["sum"] = total

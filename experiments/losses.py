@@ -15,6 +15,9 @@ Loss: TypeAlias = Literal["error", "log_loss", "squared", "absolute"]
 LARGEST = 1e150
 """No loss counts as more: the squares of a hundred million of them can still be added up."""
 
+OF_VALUES: tuple[Loss, ...] = ("squared", "absolute")
+"""Losses of a regressor's values; the others are of a classifier's labels."""
+
 LEAST_PROBABILITY = 1e-15
 """A true label that was given less counts as given this: a logarithmic loss is then at most 34.5, and finite."""
 

@@ -41,7 +41,8 @@ class Metric(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forb
 
     `window_seconds` and `lateness_seconds` are the design's where they are None. Values above `cap` count as `cap`, which is declared, or
     with `cap_percentile` taken from all arms together and frozen. `margin` (guardrails only) is the loss that is still no harm, in the
-    terms of the design's MDE; see `effect.effect` for the default. `weight` divides α among success metrics; without it Holm does.
+    terms of the design's MDE; see `effect.effect` for the default. `mde` (success metrics only) is the smallest difference that matters
+    on this one, where it is not the design's. `weight` divides α among success metrics; without it Holm does.
     """
 
     name: str
@@ -59,6 +60,7 @@ class Metric(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forb
     cap_percentile: float | None = None
     covariate: Covariate | None = None
     estimator: Estimator = "cuped"
+    mde: float | None = None
     margin: float | None = None
     weight: float | None = None
 
@@ -70,14 +72,15 @@ class Metric(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forb
             raise self._wrong("covariate", f"a {self.kind} metric has none")
         if self.covariate is None and self.estimator != "cuped":
             raise self._wrong("estimator", "only a metric with a covariate has one")
-        for field in ("window_seconds", "margin", "weight"):
+        for field in ("window_seconds", "mde", "margin", "weight"):
             _positive(getattr(self, field), self._path(field))
         if self.lateness_seconds is not None and not 0.0 <= self.lateness_seconds < math.inf:
             raise self._wrong("lateness_seconds", f"expected 0 or more, got {self.lateness_seconds}")
         if self.margin is not None and self.role != "guardrail":
             raise self._wrong("margin", f"only a guardrail has one, the role of this metric is {self.role}")
-        if self.weight is not None and self.role != "success":
-            raise self._wrong("weight", f"only a success metric has one, the role of this metric is {self.role}")
+        for field in ("mde", "weight"):
+            if getattr(self, field) is not None and self.role != "success":
+                raise self._wrong(field, f"only a success metric has one, the role of this metric is {self.role}")
 
     def _check_kind(self) -> None:
         for field, kind in (("denominator", "ratio"), ("quantile", "quantile"), ("loss", "label_loss")):

@@ -100,6 +100,11 @@ def _notes(design: Design, snapshot: Snapshot) -> list[str]:
     if family > 1:
         by = "the declared weights" if design.success[0].weight is not None else "Holm"
         notes.append(f"p values are of one test each; `shown` of a success metric is decided by {by} over {family} metrics and arms.")
+    shared = [metric.name for metric in design.success if metric.mde is None]
+    if len(shared) > 1 and not design.relative:
+        notes.append(
+            f"The MDE of {design.mde:g} is taken in the units of each of {', '.join(shared)}: declare `mde` where that is not meant."
+        )
     if design.slices:
         notes.append(
             "Slices are exploratory and decide nothing; their p values are of fixed-horizon tests, adjusted by Benjamini-Hochberg."

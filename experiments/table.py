@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator
 
 from experiments.text import Data, fitted, grid, number, p_text, span
@@ -75,9 +76,12 @@ def _difference(arm: str, d: Data, success: str) -> Iterator[str]:
     yield f"{arm} - control: {number(d['estimate'], sign=True)} (se {number(d['se'])}), relative {lift}"
     yield (
         f"  {d['method']}: {side} bound {number(d[side], sign=True)}, p {p_text(d['p_value'])}{_since(d['shown'], success)};"
-        f" harm p {p_text(d['harm']['p_value'])}{_since(d['harm']['shown'], 'worse')}"
+        f" harm: {'upper' if side == 'lower' else 'lower'} bound {number(d['harm']['bound'], sign=True)},"
+        f" p {p_text(d['harm']['p_value'])}{_since(d['harm']['shown'], 'worse')}"
     )
-    if d.get("interims"):
+    if d.get("interims") and d["method"] == "fixed-horizon":
+        yield f"  decided at its horizon: z {number(d['interims'][-1]['z'])}; estimate and se are those of now"
+    elif d.get("interims"):
         last = d["interims"][-1]
         made = f"{len(d['interims'])} interim look{'s' if len(d['interims']) > 1 else ''}"
         yield f"  {made}, the last at {last['information']:.1%} of the maximum: z {number(last['z'])}"
@@ -86,8 +90,9 @@ def _difference(arm: str, d: Data, success: str) -> Iterator[str]:
         yield f"  waiting: {d['waiting']}"
     fixed = d["fixed"]
     if "refused" not in fixed:
-        yield f"  fixed horizon ({fixed['method']}): {span(fixed['lower'], fixed['upper'])}, p {p_text(fixed['p_value'])}"
-        if fixed["warning"] is not None:
+        p = f"one-sided p {p_text(fixed['p_value'])}" + (" against the margin" if d["compared_with"] else "")
+        yield f"  fixed horizon ({fixed['method']}): two-sided {span(fixed['lower'], fixed['upper'])}, {p}"
+        if fixed["warning"] is not None and success == "better":
             yield f"    {fixed['warning']}"
     if len(d["by_phase"]) > 1:
         yield from _over_phases(d)
@@ -107,13 +112,17 @@ def _slice(key: str, parts: Data) -> list[str]:
     for part, metrics in parts.items():
         for metric, arms in metrics.items():
             for arm, cell in arms.items():
-                figures = cell.get("refused") or f"{number(cell['estimate'], sign=True)} {span(cell['lower'], cell['upper'])}"
+                figures = _short(cell.get("refused")) or f"{number(cell['estimate'], sign=True)} {span(cell['lower'], cell['upper'])}"
                 units = ":".join(str(n) for n in cell["units"].values())
                 rows.append([part, metric, arm, units, figures, p_text(cell["adjusted"])])
     if not rows:
         return [f"slice {key}: no unit has matured yet"]
     head = ["part", "metric", "arm", "units", "difference", "p adjusted"]
     return [f"slice {key} (exploratory: it decides nothing)", *("  " + line for line in grid(head, rows))]
+
+
+def _short(text: str | None) -> str | None:
+    return None if text is None else textwrap.shorten(text, 40, placeholder=" …")
 
 
 def _over_phases(d: Data) -> Iterator[str]:

@@ -8,6 +8,8 @@ from typing import Any
 
 WIDTH = 100
 
+LEAST_P = 1e-300
+
 Data = Mapping[str, Any]
 
 
@@ -36,5 +38,5 @@ def span(lower: float | None, upper: float | None) -> str:
 
 
 def p_text(value: float | None) -> str:
-    """A p value with three digits; `-` for None."""
-    return "-" if value is None else f"{value:.3g}"
+    """A p value with three digits, `-` for None; one that underflowed is below the least that is told apart."""
+    return "-" if value is None else f"{value:.3g}" if value >= LEAST_P else f"< {LEAST_P:g}"

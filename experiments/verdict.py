@@ -43,7 +43,7 @@ def decide(design: Design, snapshot: Snapshot, comparisons: list[Comparison], ch
     for verdict in _rules(design, comparisons, checks):
         if verdict is not None:
             return verdict
-    missing = _missing(comparisons)
+    missing = _missing(design, snapshot, comparisons)
     if design.horizon_seconds is not None and snapshot.at >= snapshot.started + design.horizon_seconds:
         return Verdict("keep", f"the horizon of {_duration(design.horizon_seconds)} is reached and {missing}.")
     if _exhausted(design, comparisons):
@@ -102,12 +102,15 @@ def _exhausted(design: Design, comparisons: list[Comparison]) -> bool:
     return design.sequence == "group-sequential" and done and not any(map(_superior, success))
 
 
-def _missing(comparisons: list[Comparison]) -> str:
+def _missing(design: Design, snapshot: Snapshot, comparisons: list[Comparison]) -> str:
     """What stands between this and promote."""
     superior = [c for c in comparisons if _superior(c)]
     if not superior:
         tried = [c for c in comparisons if c.metric.role == "success"]
-        return f"no success metric is shown to be better: {'; '.join(map(_figures, tried))}"
+        family = len(tried) * len(snapshot.treatments)
+        by = "by weight" if tried[0].metric.weight is not None else "by Holm"
+        among = f" ({by} among {family}, which takes more than p ≤ {design.alpha:g} of one)" if family > 1 else ""
+        return f"no success metric is shown to be better{among}: {'; '.join(map(_figures, tried))}"
     suspicious = [c for c in comparisons if too_good(c)]
     if suspicious:
         c = suspicious[0]
@@ -157,7 +160,10 @@ def _figures(c: Comparison, named: bool = True) -> str:
         return f"{name}{c.refused}"
     side = "lower" if c.metric.direction == "increase" else "upper"
     margin = f", margin {c.effect:.4g}" if c.metric.role == "guardrail" and c.effect is not None else ""
-    return f"{name}{_signed(c.estimate)} ({side} bound {_signed(c.bound)}{margin}, always-valid p {_p(c.p_value)})"
+    if c.p_value is None:
+        return f"{name}{_signed(c.estimate)} ({c.waiting})"
+    bound = "no bound" if c.bound is None else f"{side} bound {_signed(c.bound)}"
+    return f"{name}{_signed(c.estimate)} ({bound}{margin}, {c.method} p {_p(c.p_value)})"
 
 
 def _signed(value: float | None) -> str:

@@ -30,6 +30,6 @@ def _cut(connection: sa.Connection, plan: Plan, experiment: str, parent: int) ->
         return None
     units = "1 unit" if cut == 1 else f"{cut} units"
     return (
-        f"this shift cuts {units} of experiment {experiment}: they entered within the last {window.seconds:g} s, so their window is"
+        f"this shift cuts {units} or more of experiment {experiment}: they entered within the last {window.seconds:g} s, so their window is"
         " not over, and they are left out of every test. Ramping by enrolment cuts none."
     )

@@ -17,7 +17,7 @@ from routing import changes
 from routing.plan import CONTROL, Arm, Plan
 from store import audit, experiments, plans
 from store.engine import Store
-from store.experiments import DRAFT, RUNNING, ExperimentRow
+from store.experiments import DRAFT, RUNNING, STOPPED, ExperimentRow
 
 
 class Changed(NamedTuple):
@@ -33,6 +33,7 @@ def create(place: Place, name: str, endpoint: str, design: Design, order: Order,
     with place.store.write(keep=not order.dry_run) as connection:
         plans.current(connection, endpoint)
         metric.check_histories(connection, endpoint, design)
+        metric.check_losses(connection, endpoint, design.metrics)
         row = ExperimentRow(name, endpoint, DRAFT, order.who.at, None, None, None, known.encode(design), None, None)
         experiments.add(connection, row)
         audit.write(connection, order.who.at, order.who.by, "experiment.create", name, endpoint=endpoint)
@@ -52,9 +53,13 @@ def start(place: Place, name: str, order: Order) -> Changed:
 
 
 def stop(place: Place, name: str, order: Order) -> Changed:
-    """End a running experiment; its routing stays, and units that have entered still mature."""
+    """End a running experiment; its routing stays, and units that have entered still mature. A draft is given up."""
     with place.store.write(keep=not order.dry_run) as connection:
         row = experiments.get(connection, name)
+        if row.state == DRAFT:
+            experiments.update(connection, name, state=STOPPED, stopped=order.who.at, because=order.who.reason)
+            audit.write(connection, order.who.at, order.who.by, "experiment.end", name, because=order.who.reason)
+            return Changed(describe(experiments.get(connection, name)), None)
         if row.state != RUNNING:
             raise Conflict(f"experiment {name!r} is {row.state}: only a running one can be stopped", code=f"experiment-{row.state}")
         plan = deploy.change_experiment(

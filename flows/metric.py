@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -10,15 +10,19 @@ import sqlalchemy as sa
 
 from core.clock import to_rfc3339
 from core.errors import Conflict, Invalid
+from core.ids import parse_version
 from experiments.design import Design
+from experiments.losses import OF_VALUES
 from experiments.metric import Metric
 from flows import known
 from flows.deploy import Order, Place
 from flows.follow import RECORD
 from flows.trials import decode_design, decode_metric
-from store import audit, experiments, facts, metrics, plans, positions
+from store import audit, experiments, facts, metrics, plans, positions, registry
 from store.engine import Store
 from store.metrics import MetricRow
+
+_ROLES = ("success", "guardrail", "info")
 
 
 def declare(place: Place, endpoint: str, metric: Metric, order: Order) -> dict[str, Any]:
@@ -27,7 +31,7 @@ def declare(place: Place, endpoint: str, metric: Metric, order: Order) -> dict[s
     Raises NotFound, and Conflict where a running experiment needs the history that the new declaration would forget.
     """
     with place.store.write(keep=not order.dry_run) as connection:
-        plans.current(connection, endpoint)
+        check_losses(connection, endpoint, [metric])
         before = metrics.find(connection, endpoint, metric.name)
         if before is not None and _same_history(decode_metric(before.body), metric):
             at = before.at
@@ -65,15 +69,28 @@ def describe(row: MetricRow) -> dict[str, Any]:
 def complete(store: Store, endpoint: str, design: Mapping[str, Any]) -> dict[str, Any]:
     """A design as it was asked for, with what it leaves out of its metrics taken from the endpoint's declarations.
 
-    A metric may be a name alone; without `metrics` it is all that are declared. Raises NotFound, and Invalid where neither says any.
+    A metric may be a name alone; without `metrics` it is all that are declared, success metrics first. Raises NotFound, and Invalid
+    where neither says any.
     """
     with store.read() as connection:
         plans.current(connection, endpoint)
         declared = {row.metric: msgspec.json.decode(row.body) for row in metrics.of_endpoint(connection, endpoint)}
-    asked = design.get("metrics", list(declared))
+    asked = design.get("metrics", sorted(declared, key=lambda name: _ROLES.index(declared[name].get("role", "success"))))
     if not asked and not declared:
         raise Invalid(f"metrics: expected at least one, and none is declared on endpoint {endpoint}", field="metrics")
     return {**design, "metrics": [_filled(each, declared) for each in asked] if isinstance(asked, list) else asked}
+
+
+def check_losses(connection: sa.Connection, endpoint: str, metrics: Sequence[Metric]) -> None:
+    """A squared or absolute loss is of models that answer a value, the others of models that answer a label; raises Invalid naming it."""
+    plan = known.decode_plan(plans.current(connection, endpoint).body)
+    cards = [known.decode_card(registry.version_row(connection, parse_version(arm.version)).card) for arm in plan.arms.values()]
+    for metric in metrics:
+        for card in cards:
+            if metric.loss is not None and (card.signature.task == "regression") != (metric.loss in OF_VALUES):
+                needed = "values (regressors)" if metric.loss in OF_VALUES else "labels (classifiers)"
+                said = f"{metric.loss} is a loss of {needed}, {endpoint} has models for {card.signature.task}"
+                raise Invalid(f"metrics.{metric.name}.loss: {said}", field=f"metrics.{metric.name}.loss")
 
 
 def check_histories(connection: sa.Connection, endpoint: str, design: Design) -> None:

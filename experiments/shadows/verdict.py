@@ -42,8 +42,9 @@ def right(track: Track, fixed: Mapping[str, Any]) -> dict[str, str]:
         return _shown(track, track.shown, NAMES["error"], track.shown.units)
     if "refused" in fixed:
         return _said("refused", f"refused: {fixed['refused']}")
-    p = 1.0 if track.log_evidence is None else always_valid.p_value(track.log_evidence)
-    return _said("no_difference", f"no difference shown yet: always-valid p {p:.2g}")
+    if track.log_evidence is None:
+        return _said("not_enough_data", "not enough data: no look has been made yet")
+    return _said("no_difference", f"no difference shown yet: always-valid p {always_valid.p_value(track.log_evidence):.2g}")
 
 
 def latency(difference: Mapping[str, Any], requests: int) -> dict[str, str]:

@@ -70,8 +70,14 @@ _OPTIONS = (
     ),
     click.option("--phi", type=float, help="The exponent of power spending."),
     click.option("--interim-looks", type=int, help="In how many steps a group-sequential test spends alpha.  [default: 14]"),
-    click.option("--slice", "slices", multiple=True, metavar="KEY", help="A context key or feature to break the report down by."),
-    click.option("--design", metavar="FILE", help="A JSON file with the design as over REST; options come on top of it."),
+    click.option(
+        "--slice", "slices", multiple=True, metavar="KEY", help="A context key, or a feature of few values: a break-down of the report."
+    ),
+    click.option(
+        "--design",
+        metavar="FILE",
+        help="A JSON file with the design as over REST; options replace what it says.",
+    ),
 )
 _DESIGN = (
     "mde",
@@ -135,7 +141,7 @@ def start(name: str, as_json: bool) -> None:
 @click.option("--reason", help="Why.")
 @json_option
 def stop(name: str, reason: str | None, as_json: bool) -> None:
-    """Stop a running experiment; the routing stays."""
+    """Stop a running experiment (the routing stays), or give up a draft."""
     from flows import experiment
 
     _state(experiment.stop(home().place, name, order(reason)).shown, as_json)
@@ -192,8 +198,9 @@ def _create(name: str, endpoint: str, given: dict[str, Any], draft: bool, as_jso
 
     here = home()
     design = convert(metric.complete(here.store, endpoint, given), Design)
-    found = experiment.create(here.place, name, endpoint, design, order(None), draft=draft).shown
-    show(found, f"experiment {name} on {endpoint}: {found['state']}", as_json=as_json)
+    made = experiment.create(here.place, name, endpoint, design, order(None), draft=draft)
+    arms = "" if made.plan is None else ", arms " + ", ".join(f"{arm} {one.version}" for arm, one in made.plan.arms.items())
+    show(made.shown, f"experiment {name} on {endpoint}: {made.shown['state']}{arms}", as_json=as_json)
 
 
 def _design(file: str | None, named: dict[str, tuple[str, ...]], own: dict[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import click
 from server.cli.options import home, json_option, order, show, table
 
 _KINDS = ("continuous", "binary", "count", "ratio", "quantile", "label_loss")
-_COLUMNS = ("name", "role", "kind", "direction", "outcome", "denominator", "loss", "quantile", "covariate", "since")
+_COLUMNS = ("name", "role", "kind", "direction", "of", "window_seconds", "cap", "covariate", "mde", "margin", "weight", "since")
 
 endpoint_option = click.option("--endpoint", required=True, help="The endpoint that is measured by it.")
 
@@ -52,8 +52,11 @@ def command() -> None:
     help="What the unit brought before it entered, or what control says of it.",
 )
 @click.option("--estimator", type=click.Choice(("cuped", "lin")), help="How the covariate is used.  [default: cuped]")
+@click.option("--mde", type=float, help="Of a success metric: the smallest difference that matters, where it is not the experiment's.")
 @click.option("--margin", type=float, help="Of a guardrail: the loss that is still no harm.")
-@click.option("--weight", type=float, help="Of a success metric: its share of alpha; without weights Holm divides it.")
+@click.option(
+    "--weight", type=float, help="Of a success metric: its share of alpha, relative to the others; without weights Holm divides it."
+)
 @click.option("--reason", help="Why; kept in the audit log.")
 @json_option
 def declare(endpoint: str, reason: str | None, as_json: bool, **fields: Any) -> None:
@@ -78,7 +81,7 @@ def list_metrics(endpoint: str, as_json: bool) -> None:
     from flows import metric
 
     found = metric.list_all(home().store, endpoint)
-    rows = [{"role": "success", "kind": "continuous", "direction": "increase", **each} for each in found]
+    rows = [{"role": "success", "kind": "continuous", "direction": "increase", "of": _made_of(each), **each} for each in found]
     text = table(rows, _COLUMNS) if rows else f"No metric is declared on {endpoint}."
     show({"metrics": found}, text, as_json=as_json)
 
@@ -94,6 +97,12 @@ def remove(endpoint: str, name: str, reason: str | None, as_json: bool) -> None:
 
     metric.remove(home().place, endpoint, name, order(reason))
     show({"endpoint": endpoint, "metric": name, "removed": True}, f"metric {name} on {endpoint}: removed", as_json=as_json)
+
+
+def _made_of(found: dict[str, Any]) -> str | None:
+    """What it is computed from: outcomes of another name, a denominator, a loss, a quantile."""
+    parts = [str(found[name]) for name in ("outcome", "loss", "quantile", "source") if name in found]
+    return "/".join([" ".join(parts) or found["name"], found["denominator"]]) if "denominator" in found else " ".join(parts) or None
 
 
 def _sentence(found: dict[str, Any]) -> str:

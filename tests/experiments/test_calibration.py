@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from experiments.simulation.all_cases import every
 from experiments.simulation.calibration import CLOSED, OPENED
 from experiments.simulation.claims import Case, simulate
-from experiments.simulation.all_cases import every
 
 CASES = every()
 DOCUMENT = Path(__file__).parent.parent.parent / "docs/statistics.md"

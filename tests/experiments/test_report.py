@@ -227,7 +227,7 @@ def test_an_arm_without_units(design_of: Build, snapshot_of: Build, summary_of: 
     some = {"revenue": summary_of(1000, 1.0, 1.0)}
     snapshot = snapshot_of({"control": some, "a": some, "b": {}}, weights=[{"control": 1.0, "a": 1.0, "b": 0.0}])
     differences = read(design_of(), snapshot)["metrics"]["revenue"]["differences"]
-    assert differences["b"]["refused"] == "b has 0 matured units: a difference needs 2 in each arm"
+    assert differences["b"]["refused"] == "b has 0 matured units (a unit matures 3600 s after its entry): a difference needs 2 in each arm"
     assert "refused" not in differences["a"]
 
 

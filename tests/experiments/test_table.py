@@ -143,7 +143,7 @@ def test_slices(rendered: Build, snapshot_of: Build, summary_of: Build) -> None:
     text = rendered(msgspec.structs.replace(snapshot, slices={"country": parts}), Metric(name="revenue"), slices=["country", "device"])
     assert "slice country (exploratory: it decides nothing)" in text
     assert re.search(r"^  nl +revenue +treatment +700:700 +\+0\.2 \[0\.09\d+, 0\.30\d+\] +0\.000\d+$", text, re.MULTILINE)
-    assert re.search(r"^  de +revenue +treatment +0:0 +no phase has 2 matured units in both arms +-$", text, re.MULTILINE)
+    assert re.search(r"^  de +revenue +treatment +0:0 +no phase has 2 matured units in both … +-$", text, re.MULTILINE)
     assert "slice device: no unit has matured yet" in text
 
 

@@ -60,7 +60,9 @@ def test_a_quantile_that_was_not_taken(design_of: Build, snapshot_of: Build) -> 
         "no quantile could be taken of the values of treatment: there are too few, or those around it are all equal"
     )
     nobody = snapshot_of({"control": {"m": SIDE, **present}, "treatment": {"m?": Summary(50, 0.0, 0.0)}})
-    assert difference(design, nobody)["refused"] == "treatment has 0 matured units: a difference needs 2 in each arm"
+    assert (
+        difference(design, nobody)["refused"] == "0 of 50 matured units of treatment have a value for m: a difference needs 2 in each arm"
+    )
 
 
 def test_a_cap_that_is_not_frozen(design_of: Build, snapshot_of: Build) -> None:

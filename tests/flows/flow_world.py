@@ -26,7 +26,7 @@ from flows.deploy import ArmSpec, Order, Place, ShadowSpec
 from flows.record import Recorder
 from journal.reader import Entry
 from models.card import Card
-from models.signature import Feature, Signature
+from models.signature import Feature, Signature, Task
 from routing.changes import Who
 from store import engine, registry
 from store.tables import (
@@ -41,6 +41,7 @@ from store.tables import (
     unit_totals,
     unit_values,
     units,
+    versions,
     waiting,
 )
 
@@ -50,10 +51,10 @@ DESIGN = Design(metrics=[Metric(name="revenue")], mde=1.0, window_seconds=WINDOW
 ARMS = {"control": ArmSpec("m@1", 1), "treatment": ArmSpec("m@2", 1)}
 
 
-def card(*names: str) -> Card:
-    """A card of a regression that takes these numbers."""
+def card(*names: str, task: Task = "regression") -> Card:
+    """A card of a model that takes these numbers."""
     return Card(
-        signature=Signature(tuple(Feature(name, "float") for name in names or ("x",)), "regression"),
+        signature=Signature(tuple(Feature(name, "float") for name in names or ("x",)), task),
         format="onnx",
         layout=None,
         blobs={},
@@ -92,6 +93,11 @@ class World:
         with self.store.write() as connection:
             for _ in range(4):
                 registry.add_version(connection, "m", known.encode(card()), "me", 0.0)
+
+    def classify(self) -> None:
+        """Let all versions be classifiers."""
+        with self.store.write() as connection:
+            connection.execute(sa.update(versions).values(card=known.encode(card(task="classification"))))
 
     def endpoint(self, shadows: dict[str, ShadowSpec] | None = None, at: float = 0.0, enrolment: float = 1.0) -> None:
         """Create `credit` with two arms: plan 1."""

@@ -56,6 +56,8 @@ def load(_: VersionId) -> Loaded:
 
 def begin(world: World, *metrics: Metric, name: str = "e1", at: float = 0.0, **design: Any) -> None:
     """Start an experiment with these metrics on the endpoint."""
+    if any(metric.loss in ("error", "log_loss") for metric in metrics):
+        world.classify()
     made = Design(metrics=list(metrics), **{**TIMES, **design})
     experiment.create(world.place, name, "credit", made, order(at))
 

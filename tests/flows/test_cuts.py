@@ -31,7 +31,7 @@ def test_a_shift_by_weights_says_how_many_units_it_cuts(world: World) -> None:
     for dry_run in (True, False):
         plan = deploy.set_traffic(world.place, "credit", {"control": 1, "treatment": 3}, None, order(at, dry_run=dry_run))
         [said] = cuts.warnings(world.store, plan)
-        assert said.startswith("this shift cuts 2 units of experiment e1: they entered within the last 10 s")
+        assert said.startswith("this shift cuts 2 units or more of experiment e1: they entered within the last 10 s")
 
 
 def test_a_ramp_by_enrolment_cuts_none(world: World) -> None:
