@@ -17,8 +17,11 @@ Test: TypeAlias = Literal["always-valid", "group-sequential", "fixed-horizon"]
 
 LEAST_ALPHA, MOST_ALPHA = 1e-6, 0.5
 MOST_SLICES, MOST_INTERIM_LOOKS = 5, 50
-FASTEST_LOOKS = 0.01
-"""Seconds. Looks much closer than this could not be told apart in journal time."""
+MOST_METRICS, MOST_SLICED = 30, 25
+"""At most so many metrics, and so many metrics × slices: a report is to take no longer than 50 ms."""
+
+FASTEST_LOOKS = 0.2
+"""Seconds. A look of many metrics and slices takes about as long."""
 
 
 class Design(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -56,6 +59,10 @@ class Design(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         names = [metric.name for metric in self.metrics]
         if len(set(names)) < len(names):
             raise Invalid(f"metrics: expected each name once, got {', '.join(names)}", field="metrics")
+        if len(names) > MOST_METRICS:
+            raise Invalid(f"metrics: expected at most {MOST_METRICS}, got {len(names)}", field="metrics")
+        if len(names) * len(self.slices) > MOST_SLICED:
+            raise Invalid(f"slices: expected at most {MOST_SLICED} metrics × slices, got {len(names)} × {len(self.slices)}", field="slices")
         if not self.success:
             raise Invalid("metrics: expected at least one with the role success", field="metrics")
         if len({metric.weight is None for metric in self.success}) > 1:

@@ -89,12 +89,19 @@ class Cap(msgspec.Struct, frozen=True):
     at: float
 
 
+class Scan(msgspec.Struct, frozen=True):
+    """What was read for a quantile, whether it could be taken or not."""
+
+    values: int
+    units: int
+
+
 class Evidence(msgspec.Struct, frozen=True):
     """`looks` made so far, the last in `slot` of the grid at journal time `at`; `tracks` by treatment and metric.
 
     `maxima` are what the maximum of a group-sequential test is set by: frozen later than `frozen`, since it is never raised.
     `watches` are by treatment and name of what is watched; `uncapped` says of how many units a cap could not be taken at the last try,
-    `scanned` how many values the last look read for a quantile.
+    `scanned` what the last scan for a quantile read; `seen` are the counts of units at the last look.
     """
 
     looks: int = 0
@@ -107,7 +114,8 @@ class Evidence(msgspec.Struct, frozen=True):
     maxima: dict[str, Frozen] = {}
     caps: dict[str, Cap] = {}
     uncapped: dict[str, int] = {}
-    scanned: dict[str, int] = {}
+    scanned: dict[str, Scan] = {}
+    seen: list[float] = []
 
     def track(self, treatment: str, metric: str) -> Track:
         return self.tracks.get(treatment, {}).get(metric, Track())

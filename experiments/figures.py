@@ -67,7 +67,10 @@ def _of_kind(evidence: Evidence, metric: Metric) -> dict[str, Any]:
     if metric.kind == "label_loss":
         found["loss"] = metric.loss
     if metric.kind == "quantile":
-        found |= {"quantile": metric.quantile, "values_scanned": evidence.scanned.get(metric.name, 0)}
+        found |= {
+            "quantile": metric.quantile,
+            "values_scanned": evidence.scanned[metric.name].values if metric.name in evidence.scanned else 0,
+        }
     if metric.cap is not None:
         found["cap"] = {"value": metric.cap, "source": "declared"}
     if metric.cap_percentile is not None:

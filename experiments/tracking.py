@@ -23,6 +23,9 @@ from experiments.snapshot import CONTROL, Snapshot
 FEWEST_SUCCESS = 500
 """Matured units per arm before success is decided: with skewed values in small arms the normal approximation is not there yet."""
 
+FEWEST_HARM_LIN = 100
+"""Matured units per arm before a regression of each arm shows harm: two coefficients are fitted to the smaller one as well."""
+
 FEWEST_CONVERSIONS = 50
 """Converting units of both arms together, below which a binary metric is judged by the exact test: there is no normal approximation yet."""
 
@@ -111,7 +114,8 @@ def track(
     if now is None:
         return known
     c = always_valid.tuning(design.alpha)
-    worse = _normally(known.worse, float(always_valid.log_evidence(-now.z, now.x, c)), units, FEWEST_HARM)
+    fewest = FEWEST_HARM_LIN if metric.estimator == "lin" else FEWEST_HARM
+    worse = _normally(known.worse, float(always_valid.log_evidence(-now.z, now.x, c)), units, fewest)
     if at_any_time:
         better = _normally(known.better, float(always_valid.log_evidence(now.z, now.x, c)), units, FEWEST_SUCCESS)
         return Track(now.v, better, worse)

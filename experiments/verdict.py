@@ -16,6 +16,7 @@ from experiments.comparison import DAY, Comparison, days_left
 from experiments.design import Design
 from experiments.snapshot import Snapshot
 from experiments.tracking import FEWEST_SUCCESS
+from experiments.watches import COVARIATE
 
 Word: TypeAlias = Literal["rollback", "invalid", "not_enough_data", "promote", "keep", "continue"]
 
@@ -55,11 +56,15 @@ def _rules(design: Design, comparisons: list[Comparison], checks: list[Check]) -
     """In an A/A test nothing can be promoted or rolled back: what differs is a failed check."""
     if design.aa:
         return _invalid(checks), _not_enough_data(design, comparisons)
-    return _rollback(comparisons), _invalid(checks), _not_enough_data(design, comparisons), _promote(comparisons)
+    return _rollback(comparisons, checks), _invalid(checks), _not_enough_data(design, comparisons), _promote(comparisons)
 
 
-def _rollback(comparisons: list[Comparison]) -> Verdict | None:
+def _rollback(comparisons: list[Comparison], checks: list[Check]) -> Verdict | None:
+    """Not on an estimate that was adjusted by a covariate in which the arms differ: that comes of no treatment."""
+    failed = {check.name for check in checks if check.status == "failed"}
     for c in comparisons:
+        if f"{COVARIATE}/{c.metric.name}" in failed:
+            continue
         crossed = c.track.worse.crossed
         if c.metric.role == "info" or crossed is None:
             continue

@@ -13,7 +13,7 @@ from core.ids import VersionId, parse_version
 from core.values import Label, Output, Value
 from experiments import losses
 from experiments.metric import Metric
-from experiments.slices import NONE
+from experiments.slices import NONE, OTHERS
 from flows.known import Known
 from flows.serving import inputs_of
 from flows.trials import Trial
@@ -147,4 +147,8 @@ def score(output: Output) -> float:
 
 
 def _part(value: Label | Value) -> str:
-    return NONE if value is None else str(value)[:_LONGEST_PART]
+    """As text; a client's own word for none or others is kept apart from ours."""
+    if value is None:
+        return NONE
+    text = str(value).lower() if isinstance(value, bool) else str(value)
+    return f'"{text}"' if text in (NONE, OTHERS) else text[:_LONGEST_PART]

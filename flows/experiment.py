@@ -27,8 +27,10 @@ class Changed(NamedTuple):
     plan: Plan | None
 
 
-def create(place: Place, name: str, endpoint: str, design: Design, order: Order, *, draft: bool = False) -> Changed:
-    """A new experiment, started at once unless `draft`."""
+def create(
+    place: Place, name: str, endpoint: str, design: Design, order: Order, *, draft: bool = False, salt: str | None = None
+) -> Changed:
+    """A new experiment, started at once unless `draft`; with another `salt` units are given their arms anew."""
     check_name(name, "experiment")
     with place.store.write(keep=not order.dry_run) as connection:
         plans.current(connection, endpoint)
@@ -37,18 +39,21 @@ def create(place: Place, name: str, endpoint: str, design: Design, order: Order,
         row = ExperimentRow(name, endpoint, DRAFT, order.who.at, None, None, None, known.encode(design), None, None)
         experiments.add(connection, row)
         audit.write(connection, order.who.at, order.who.by, "experiment.create", name, endpoint=endpoint)
-        plan = None if draft else _start(connection, place, row, order)
+        plan = None if draft else _start(connection, place, row, order, salt)
         return Changed(describe(experiments.get(connection, name)), plan)
 
 
-def start(place: Place, name: str, order: Order) -> Changed:
-    """Run a draft; raises Conflict where it has begun, or another one runs on the endpoint."""
+def start(place: Place, name: str, order: Order, salt: str | None = None) -> Changed:
+    """Run a draft (with another `salt` units are given their arms anew).
+
+    Raises Conflict where it has begun, or another one runs on the endpoint.
+    """
     with place.store.write(keep=not order.dry_run) as connection:
         row = experiments.get(connection, name)
         if row.state != DRAFT:
             raise Conflict(f"experiment {name!r} is {row.state}: only a draft can be started", code=f"experiment-{row.state}")
         metric.check_histories(connection, row.endpoint, decode_design(row.design))
-        plan = _start(connection, place, row, order)
+        plan = _start(connection, place, row, order, salt)
         return Changed(describe(experiments.get(connection, name)), plan)
 
 
@@ -94,7 +99,7 @@ def describe(row: ExperimentRow) -> dict[str, Any]:
     }
 
 
-def _start(connection: sa.Connection, place: Place, row: ExperimentRow, order: Order) -> Plan:
+def _start(connection: sa.Connection, place: Place, row: ExperimentRow, order: Order, salt: str | None) -> Plan:
     if decode_design(row.design).aa:
         order = _make_a_a(connection, place, row.endpoint, order)
     plan = deploy.change_experiment(
@@ -103,7 +108,7 @@ def _start(connection: sa.Connection, place: Place, row: ExperimentRow, order: O
         row.endpoint,
         "experiment.start",
         order,
-        lambda current: changes.start_experiment(current, row.experiment, order.who),
+        lambda current: changes.start_experiment(current, row.experiment, order.who, salt),
     )
     experiments.update(connection, row.experiment, state=RUNNING, started=plan.at)
     return plan

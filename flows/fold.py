@@ -239,14 +239,14 @@ class Fold:
                 return
             self._ids.add(home.identity)
             self._new_ids.add(home.identity)
-        self._histories.add(home, event)
+        self._histories.add(home, event, now)
         if home.lost:
             self._tally(home.experiment, QUARANTINED)
         elif not home.trials or home.unit is None:
             self._tally(home.experiment, UNANALYSED)
         else:
-            # Without a time of its own an outcome is of the time of its arrival, so of journal time like it.
-            timestamp = now if event.timestamp == event.at else event.timestamp
+            # As long before its arrival as it says: arrivals are told by journal time, which does not follow a clock that is set back.
+            timestamp = now - (event.at - event.timestamp)
             self._observed_unit(address, event, home, home.unit, timestamp, now)
 
     def _observed_unit(self, address: Address, event: Observed, home: Home, name: str, timestamp: float, now: float) -> None:

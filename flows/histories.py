@@ -1,6 +1,6 @@
 """What units have brought before they entered an experiment: the covariates of metrics that were declared with `earlier`.
 
-Kept from the declaration on, whether an experiment runs or not, for the units that clients name.
+Kept from the declaration on for the units that clients name, until the endpoint is split: a covariate must not depend on the arm.
 """
 
 from __future__ import annotations
@@ -15,9 +15,11 @@ from core.events import Observed
 from experiments import losses
 from experiments.methods.summary import LARGEST
 from experiments.metric import Metric
+from flows import splits
 from flows.homes import Home
+from flows.splits import Stretch
 from flows.trials import decode_metric
-from store import facts, metrics
+from store import facts, metrics, plans
 
 
 class Kept(NamedTuple):
@@ -27,15 +29,30 @@ class Kept(NamedTuple):
     since: float
 
 
+class Unsplit:
+    """The stretches in which endpoints were not split, read once for each plan."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, tuple[int, list[Stretch]]] = {}
+
+    def of(self, connection: sa.Connection, endpoint: str) -> list[Stretch]:
+        """Those of an endpoint."""
+        current = plans.current(connection, endpoint).plan
+        if self._known.get(endpoint, (0, []))[0] != current:
+            self._known[endpoint] = current, splits.unsplit(connection, endpoint)
+        return self._known[endpoint][1]
+
+
 class Histories:
     """The histories of one transaction: `want` units, `read` them, `add` outcomes, `write` what has changed."""
 
-    def __init__(self, connection: sa.Connection) -> None:
+    def __init__(self, connection: sa.Connection, unsplit: Unsplit) -> None:
         self._kept: defaultdict[str, list[Kept]] = defaultdict(list)
         for row in metrics.every(connection):
             metric = decode_metric(row.body)
             if metric.covariate == "earlier":
                 self._kept[row.endpoint].append(Kept(metric, row.at))
+        self._unsplit = {endpoint: unsplit.of(connection, endpoint) for endpoint in self._kept}
         self._wanted: defaultdict[str, set[str]] = defaultdict(set)
         self._known: defaultdict[str, dict[tuple[str, str], tuple[float, int]]] = defaultdict(dict)
         self._changed: defaultdict[str, set[tuple[str, str]]] = defaultdict(set)
@@ -56,9 +73,11 @@ class Histories:
         kept: Sequence[Kept] = self._kept.get(endpoint, ())
         return {each.metric.name: known[unit, each.metric.name] for each in kept if (unit, each.metric.name) in known}
 
-    def add(self, home: Home, event: Observed) -> None:
-        """One more outcome."""
+    def add(self, home: Home, event: Observed, now: float) -> None:
+        """One more outcome, at journal time `now`; what came after the endpoint was split may depend on the arm, and is no covariate."""
         if home.client is None or home.endpoint is None or home.endpoint not in self._kept:
+            return
+        if not any(stretch.begin <= now < stretch.end for stretch in self._unsplit[home.endpoint]):
             return
         known = self._known[home.endpoint]
         for metric, since in self._kept[home.endpoint]:

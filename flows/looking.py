@@ -30,20 +30,45 @@ _PAST = 1e-6
 def look(connection: sa.Connection, trial: Trial, now: float) -> Trial:
     """Make the look that is due at `trial.next_look`; returns the trial with its next one.
 
-    Grid points before `now` (the journal time to come) at which no further unit has matured are passed over: nothing has changed there.
+    Where no unit has entered or matured since the last one, and the horizon has not come, there is nothing to see, and none is made.
     """
     row = experiments.get(connection, trial.name)
+    evidence = evidence_of(row.evidence)
+    seen = _seen(connection, trial)
+    following = _next(connection, trial, now)
+    if seen != evidence.seen or _horizon_comes(trial, evidence):
+        after = _looked(connection, trial, replace(evidence, seen=seen))
+        trial = trial._replace(caps=after.caps)
+        experiments.update(connection, trial.name, evidence=known.encode(after))
+    experiments.update(connection, trial.name, next_look=following)
+    over = trial.stopped is not None and trial.stopped < following
+    return trial._replace(next_look=math.inf if over else following)
+
+
+def _looked(connection: sa.Connection, trial: Trial, evidence: Evidence) -> Evidence:
     at = trial.next_look + _PAST
-    evidence = _capped(connection, trial, evidence_of(row.evidence))
+    evidence = _capped(connection, trial, evidence)
     trial = trial._replace(caps=evidence.caps)
-    evidence = replace(evidence, scanned={**evidence.scanned, **maturing.take_quantiles(connection, trial, trial.next_look)})
+    evidence = replace(evidence, scanned=maturing.take_quantiles(connection, trial, trial.next_look, evidence.scanned))
     seen = snapshot(connection, trial, at)
     after = looks.look(trial.design, seen, evidence)
     facts.add_points(connection, _points(trial, seen, after))
-    following = _next(connection, trial, now)
-    experiments.update(connection, trial.name, evidence=known.encode(after), next_look=following)
-    over = trial.stopped is not None and trial.stopped < following
-    return trial._replace(next_look=math.inf if over else following)
+    return after
+
+
+def _seen(connection: sa.Connection, trial: Trial) -> list[float]:
+    """What changes when there is something new to see: units that entered, that matured, and how far shorter windows have come."""
+    counts = facts.arm_counts_of(connection, trial.name)
+    entered, settled = sum(row["units"] for row in counts), sum(row["matured"] + row["cut"] + row["two_arms"] for row in counts)
+    return [float(entered), float(settled), *(trial.settled[key] for key in sorted(trial.settled))]
+
+
+def _horizon_comes(trial: Trial, evidence: Evidence) -> bool:
+    """Whether this look is the first at or after the horizon."""
+    if trial.design.horizon_seconds is None:
+        return False
+    horizon = trial.started + trial.design.horizon_seconds
+    return (evidence.at or trial.started) < horizon <= trial.next_look + _PAST
 
 
 def history(store: Store, experiment: str) -> list[dict[str, Any]]:
@@ -59,10 +84,11 @@ def _capped(connection: sa.Connection, trial: Trial, evidence: Evidence) -> Evid
     would be summarised once more when it is due.
     """
     at = trial.next_look
-    matured = sum(row["matured"] for row in facts.arm_counts_of(connection, trial.name))
     for metric in trial.design.metrics:
-        tried = evidence.uncapped.get(metric.name, 0)
-        if metric.cap_percentile is None or metric.name in evidence.caps or matured < RETRY * tried:
+        if metric.cap_percentile is None or metric.name in evidence.caps:
+            continue
+        matured = facts.entered_count(connection, trial.name, trial.design.window(metric).entered_by(at))
+        if matured < RETRY * evidence.uncapped.get(metric.name, 0):
             continue
         try:
             frozen = maturing.freeze_cap(connection, trial, metric, at)

@@ -10,6 +10,7 @@ import numpy as np
 import sqlalchemy as sa
 
 from core.errors import Refused
+from experiments.evidence import Scan
 from experiments.methods import joint, quantile, winsor
 from experiments.methods.joint import Joint
 from experiments.metric import EVENTS, Metric
@@ -104,39 +105,44 @@ def summarise(connection: sa.Connection, trial: Trial, window: Window, units: Se
     facts.save_summaries(connection, trial.name, {key: msgspec.json.encode(each) for key, each in merged.items()})
 
 
-def take_quantiles(connection: sa.Connection, trial: Trial, now: float) -> dict[str, int]:
-    """Replace the summaries of quantile metrics by what all matured units' values say; by metric, how many values that took.
+def take_quantiles(connection: sa.Connection, trial: Trial, now: float, before: Mapping[str, Scan]) -> dict[str, Scan]:
+    """Replace the summaries of quantile metrics by what all matured units' values say; by metric, what was read for that.
 
-    A quantile cannot be merged: this reads them all, so only once enough units have come since.
+    A quantile cannot be merged: this reads them all, so only once enough units have come since `before`, whether it could be taken then
+    or not.
     """
-    scanned = {}
-    known = decode_summaries(connection, trial.name)
+    scanned = dict(before)
     for metric in trial.design.metrics:
-        if metric.kind != "quantile" or metric.quantile is None or not _has_grown(known, metric.name):
+        if metric.kind != "quantile" or metric.quantile is None:
             continue
         window = trial.design.window(metric)
-        places = {
-            unit.unit: (unit.phase, unit.arm)
-            for unit in facts.entered(connection, trial.name, window.entered_by(now))
-            if _settle(trial, window, unit) == "matured"
-        }
-        values: defaultdict[tuple[int, str], list[float]] = defaultdict(list)
-        owners: defaultdict[tuple[int, str], list[int]] = defaultdict(list)
-        numbers: dict[str, int] = {}
-        for unit, value in facts.values_of(connection, trial.name, metric.name):
-            place = places.get(unit)
-            if place is not None:
-                values[place].append(value)
-                owners[place].append(numbers.setdefault(unit, len(numbers)))
-        scanned[metric.name] = sum(map(len, values.values()))
-        facts.save_summaries(connection, trial.name, dict(_quantiles(metric.name, metric.quantile, values, owners)))
+        matured = facts.entered_count(connection, trial.name, window.entered_by(now))
+        if matured > GROWTH * scanned.get(metric.name, Scan(0, 0)).units:
+            values, owners = _values(connection, trial, metric, window.entered_by(now))
+            facts.save_summaries(connection, trial.name, dict(_quantiles(metric.name, metric.quantile, values, owners)))
+            scanned[metric.name] = Scan(sum(map(len, values.values())), matured)
     return scanned
 
 
-def _has_grown(known: Mapping[SummaryKey, Joint], metric: str) -> bool:
-    """Whether enough units have come since the last scan: so all scans together cost as much as some dozens of the last."""
-    present = sum(each.n * each.y.mean for key, each in known.items() if key.metric == metric + PRESENT and not key.slice)
-    return present > GROWTH * sum(each.n for key, each in known.items() if key.metric == metric)
+def _values(
+    connection: sa.Connection, trial: Trial, metric: Metric, entered_by: float
+) -> tuple[dict[tuple[int, str], list[float]], dict[tuple[int, str], list[int]]]:
+    """All values of a metric's matured units by phase and arm, and beside each the number of its unit."""
+    window = trial.design.window(metric)
+    places = {
+        unit.unit: (unit.phase, unit.arm)
+        for unit in facts.entered(connection, trial.name, entered_by)
+        if _settle(trial, window, unit) == "matured"
+    }
+    values: defaultdict[tuple[int, str], list[float]] = defaultdict(list)
+    owners: defaultdict[tuple[int, str], list[int]] = defaultdict(list)
+    numbers: dict[str, int] = {}
+    for unit, value in facts.values_of(connection, trial.name, metric.name):
+        place = places.get(unit)
+        if place is not None:
+            values[place].append(value)
+            owners[place].append(numbers.setdefault(unit, len(numbers)))
+    return values, owners
 
 
 def _quantiles(

@@ -19,7 +19,7 @@ from flows import looking
 from flows.entering import Entering, Load
 from flows.fold import Fold, Foldable
 from flows.follow import decode
-from flows.histories import Histories
+from flows.histories import Histories, Unsplit
 from flows.known import Known
 from flows.maturing import mature
 from flows.trials import Trial, Trials
@@ -40,13 +40,14 @@ class Recorder:
         self._known = Known(pread)
         self._enters = Entering(self._known, load)
         self._trials = Trials()
+        self._unsplit = Unsplit()
         self._quarantine_seconds = quarantine_seconds
 
     def fold(self, connection: sa.Connection, entries: Sequence[Entry], at: float) -> float:
         """Fold `entries`, which follow journal time `at`, and return the journal time after them."""
         trials = self._trials.load(connection, at)
         over = {name for name, trial in trials.items() if trial.is_over(at)}
-        fold = Fold(connection, self._known, self._enters, trials, Histories(connection), self._quarantine_seconds)
+        fold = Fold(connection, self._known, self._enters, trials, Histories(connection, self._unsplit), self._quarantine_seconds)
         decoded = _in_time([(entry.address, event) for entry in entries if (event := decode(entry)) is not None], at)
         fold.prepare([(address, event, now) for address, event, now in decoded if isinstance(event, Foldable)])
         for address, event, now in decoded:

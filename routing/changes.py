@@ -86,13 +86,15 @@ def resume(plan: Plan, who: Who) -> Change:
     return _follow(plan, who, mode="split")
 
 
-def start_experiment(plan: Plan, experiment: str, who: Who) -> Change:
-    """The same routing, with an experiment running on it."""
+def start_experiment(plan: Plan, experiment: str, who: Who, salt: str | None = None) -> Change:
+    """The same routing, with an experiment running on it; with another `salt` units are given their arms anew."""
     if plan.experiment is not None:
         raise Conflict(f"experiment {plan.experiment} is already running on {plan.endpoint}: stop it first", code="experiment-running")
     if sum(arm.weight > 0 for arm in plan.arms.values()) < 2 or plan.arms[CONTROL].weight == 0:
         raise Conflict(f"endpoint {plan.endpoint} needs control and another arm with weights above 0 to compare", code="nothing-to-compare")
-    return _follow(plan, who, experiment=experiment)
+    if salt is None:
+        return _follow(plan, who, experiment=experiment)
+    return Change(replace(_follow(plan, who, salt=salt).plan, experiment=experiment))
 
 
 def stop_experiment(plan: Plan, who: Who) -> Change:

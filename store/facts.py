@@ -110,6 +110,14 @@ def first_open(connection: sa.Connection, experiment: str) -> float | None:
     return found
 
 
+def entered_count(connection: sa.Connection, experiment: str, entered_by: float) -> int:
+    """How many units, analysed or still to be, entered at or before that time."""
+    query = sa.select(sa.func.count()).where(
+        units.c.experiment == experiment, units.c.state.in_((OPEN, "matured", "cut")), units.c.entry <= entered_by
+    )
+    return connection.scalar(query) or 0
+
+
 def open_since(connection: sa.Connection, experiment: str, entry: float) -> int:
     """How many units that have still to mature entered later than that."""
     query = sa.select(sa.func.count()).where(

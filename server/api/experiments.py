@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from typing import Any
 
 import msgspec
@@ -26,6 +27,14 @@ class CreateBody(msgspec.Struct, forbid_unknown_fields=True):
     endpoint: str
     design: dict[str, Any]
     draft: bool = False
+    rerandomise: bool = False
+    reason: str = "by REST"
+
+
+class StartBody(msgspec.Struct, forbid_unknown_fields=True):
+    """Whether units are given their arms anew."""
+
+    rerandomise: bool = False
     reason: str = "by REST"
 
 
@@ -46,7 +55,9 @@ def create() -> Response:
     """A new experiment."""
     given = body(CreateBody)
     design = _design(given)
-    return _changed(experiment.create(home().place, given.experiment, given.endpoint, design, order(given.reason), draft=given.draft), 201)
+    salt = secrets.token_hex(8) if given.rerandomise else None
+    made = experiment.create(home().place, given.experiment, given.endpoint, design, order(given.reason), draft=given.draft, salt=salt)
+    return _changed(made, 201)
 
 
 @blueprint.get("/<name>")
@@ -58,7 +69,9 @@ def show(name: str) -> Response:
 @blueprint.post("/<name>/start")
 def start(name: str) -> Response:
     """Run a draft."""
-    return _changed(experiment.start(home().place, name, order(body(ReasonBody).reason)))
+    given = body(StartBody)
+    salt = secrets.token_hex(8) if given.rerandomise else None
+    return _changed(experiment.start(home().place, name, order(given.reason), salt))
 
 
 @blueprint.post("/<name>/stop")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import sys
 from collections.abc import Callable
 from functools import wraps
@@ -11,7 +12,7 @@ from typing import Any
 import click
 import msgspec
 
-from core.errors import Malformed
+from core.errors import TiltyardError
 from server.cli.lazy import Lazy
 from server.cli.options import home, json_option, order, show, table
 
@@ -97,19 +98,25 @@ _DESIGN = (
 )
 
 
+rerandomise_option = click.option(
+    "--rerandomise", is_flag=True, help="Give units their arms anew: what they met before is then no part of the comparison."
+)
+
+
 @command.command("create")
 @click.argument("name")
 @click.option("--endpoint", required=True, help="The endpoint whose arms are compared.")
 @design_options
 @click.option("--draft", is_flag=True, help="Do not start yet.")
+@rerandomise_option
 @json_option
-def create(name: str, endpoint: str, design: dict[str, Any], draft: bool, as_json: bool) -> None:
+def create(name: str, endpoint: str, design: dict[str, Any], draft: bool, rerandomise: bool, as_json: bool) -> None:
     """Create the experiment NAME, and start it unless it is a draft.
 
     What is said of its metrics on the endpoint (`tiltyard metric declare`) holds here too; where no metric is named, all declared ones
     are taken.
     """
-    _create(name, endpoint, design, draft, as_json)
+    _create(name, endpoint, design, draft, as_json, rerandomise)
 
 
 @command.command("aa")
@@ -128,12 +135,13 @@ def a_a(name: str, endpoint: str, design: dict[str, Any], draft: bool, as_json: 
 
 @command.command("start")
 @click.argument("name")
+@rerandomise_option
 @json_option
-def start(name: str, as_json: bool) -> None:
+def start(name: str, rerandomise: bool, as_json: bool) -> None:
     """Start a draft."""
     from flows import experiment
 
-    _state(experiment.start(home().place, name, order(None)).shown, as_json)
+    _state(experiment.start(home().place, name, order(None), _salt(rerandomise)).shown, as_json)
 
 
 @command.command("stop")
@@ -191,16 +199,20 @@ def recompute(name: str, as_json: bool) -> None:
         sys.exit(1)
 
 
-def _create(name: str, endpoint: str, given: dict[str, Any], draft: bool, as_json: bool) -> None:
+def _create(name: str, endpoint: str, given: dict[str, Any], draft: bool, as_json: bool, rerandomise: bool = False) -> None:
     from experiments.design import Design
     from flows import experiment, metric
     from server.decoding import convert
 
     here = home()
     design = convert(metric.complete(here.store, endpoint, given), Design)
-    made = experiment.create(here.place, name, endpoint, design, order(None), draft=draft)
+    made = experiment.create(here.place, name, endpoint, design, order(None), draft=draft, salt=_salt(rerandomise))
     arms = "" if made.plan is None else ", arms " + ", ".join(f"{arm} {one.version}" for arm, one in made.plan.arms.items())
     show(made.shown, f"experiment {name} on {endpoint}: {made.shown['state']}{arms}", as_json=as_json)
+
+
+def _salt(rerandomise: bool) -> str | None:
+    return secrets.token_hex(8) if rerandomise else None
 
 
 def _design(file: str | None, named: dict[str, tuple[str, ...]], own: dict[str, Any]) -> dict[str, Any]:
@@ -216,12 +228,14 @@ def _design(file: str | None, named: dict[str, tuple[str, ...]], own: dict[str, 
 
 
 def _read(file: str) -> dict[str, Any]:
+    from server.decoding import decode
+
     try:
-        return msgspec.json.decode(Path(file).read_bytes(), type=dict[str, Any])
+        return decode(msgspec.json.Decoder(dict[str, Any]), Path(file).read_bytes())
     except OSError as error:
         raise click.UsageError(f"--design {file}: {error.strerror}") from None
-    except msgspec.MsgspecError as error:
-        raise Malformed(f"--design {file}: expected a JSON object: {error}") from None
+    except TiltyardError as error:
+        raise click.UsageError(f"--design {file}: {error.message}") from None
 
 
 def _state(found: dict[str, Any], as_json: bool) -> None:

@@ -25,7 +25,7 @@ from experiments.metric import Metric
         ({"power": 1.0}, "power"),
         ({"window_seconds": 0.0}, "window_seconds"),
         ({"look_every_seconds": -1.0}, "look_every_seconds"),
-        ({"look_every_seconds": 1e-300}, "look_every_seconds: expected at least 0.01"),
+        ({"look_every_seconds": 1e-300}, "look_every_seconds: expected at least 0.2"),
         ({"lateness_seconds": -1.0}, "lateness_seconds"),
         ({"horizon_seconds": 3600.0}, "horizon_seconds: expected more than window and lateness together"),
         ({"horizon_seconds": float("inf")}, "horizon_seconds"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -49,6 +49,8 @@ QUARANTINE = 60.0
 WINDOW, LATENESS, LOOK = 10.0, 5.0, 20.0
 DESIGN = Design(metrics=[Metric(name="revenue")], mde=1.0, window_seconds=WINDOW, lateness_seconds=LATENESS, look_every_seconds=LOOK)
 ARMS = {"control": ArmSpec("m@1", 1), "treatment": ArmSpec("m@2", 1)}
+ALIKE = {"control": ArmSpec("m@1", 1), "treatment": ArmSpec("m@1", 1)}
+"""No unit is treated otherwise than another."""
 
 
 def card(*names: str, task: Task = "regression") -> Card:
@@ -99,9 +101,11 @@ class World:
         with self.store.write() as connection:
             connection.execute(sa.update(versions).values(card=known.encode(card(task="classification"))))
 
-    def endpoint(self, shadows: dict[str, ShadowSpec] | None = None, at: float = 0.0, enrolment: float = 1.0) -> None:
+    def endpoint(
+        self, shadows: dict[str, ShadowSpec] | None = None, at: float = 0.0, enrolment: float = 1.0, arms: Mapping[str, ArmSpec] = ARMS
+    ) -> None:
         """Create `credit` with two arms: plan 1."""
-        deploy.create(self.place, "credit", ARMS, shadows or {}, enrolment, "salt", order(at))
+        deploy.create(self.place, "credit", arms, shadows or {}, enrolment, "salt", order(at))
 
     def begin(self, name: str = "e1", at: float = 0.0, look: float = LOOK) -> None:
         """Start an experiment: one more plan."""

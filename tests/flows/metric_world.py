@@ -21,6 +21,7 @@ from experiments.design import Design
 from experiments.methods.joint import Joint
 from experiments.metric import Metric
 from flows import experiment, metric
+from flows.deploy import ArmSpec
 from flows.follow import Follower
 from flows.housekeep import begin_readers
 from flows.recompute import Recomputed, Source, recompute
@@ -28,7 +29,7 @@ from flows.record import Recorder
 from journal.lookup import Lookup
 from journal.writer import Writer
 from models.package import Loaded
-from tests.flows.flow_world import LATENESS, LOOK, QUARANTINE, WINDOW, World, card, order
+from tests.flows.flow_world import ARMS, LATENESS, LOOK, QUARANTINE, WINDOW, World, card, order
 
 REVENUE = Metric(name="revenue")
 TIMES = {"mde": 1.0, "window_seconds": WINDOW, "lateness_seconds": LATENESS, "look_every_seconds": LOOK}
@@ -97,12 +98,12 @@ def fold_by(world: World, size: int) -> None:
         world.fold(recorder(world), world.entries[start : start + size])
 
 
-def however_cut(tell: Callable[[World], None], sizes: Sequence[int] = (1, 3)) -> Facts:
+def however_cut(tell: Callable[[World], None], sizes: Sequence[int] = (1, 3), arms: Mapping[str, ArmSpec] = ARMS) -> Facts:
     """The facts after a story: the same, in one transaction or in many of any of the sizes."""
     with TemporaryDirectory() as directory:
-        whole = _told(tell, directory, 10**9)
+        whole = _told(tell, directory, 10**9, arms)
         for size in sizes:
-            same_facts(whole, _told(tell, directory, size))
+            same_facts(whole, _told(tell, directory, size, arms))
         return whole
 
 
@@ -112,11 +113,11 @@ def joints(facts: Facts, metric: str, slice_: str = "", part: str = "") -> dict[
     return {(row["phase"], row["arm"]): msgspec.json.decode(row["body"], type=Joint) for row in rows}
 
 
-def _told(tell: Callable[[World], None], directory: str, size: int) -> Facts:
+def _told(tell: Callable[[World], None], directory: str, size: int, arms: Mapping[str, ArmSpec]) -> Facts:
     home = Path(directory) / str(size)
     home.mkdir()
     world = World(home)
-    world.endpoint()
+    world.endpoint(arms=arms)
     tell(world)
     fold_by(world, size)
     return world.facts()

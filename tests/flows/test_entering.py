@@ -15,7 +15,7 @@ from flows.entering import About, covariates, decode, earlier, score
 from flows.record import Recorder
 from models.package import Loaded
 from store.tables import units
-from tests.flows.flow_world import QUARANTINE, World, order
+from tests.flows.flow_world import ALIKE, ARMS, QUARANTINE, World, order
 from tests.flows.metric_world import REVENUE, Facts, ask, begin, declare, however_cut, joints
 
 QUICK = Metric(name="quick", outcome="revenue", window_seconds=4.0, lateness_seconds=0.0)
@@ -176,12 +176,30 @@ def test_earlier_outcomes() -> None:
         ask(world, 8.0, None)
         world.log(Tick(30.0))
 
-    facts = however_cut(tell)
+    facts = however_cut(tell, arms=ALIKE)
     kept = {row["unit"][:3]: decode(row["about"]).x["revenue"] for row in facts["units"]}
     assert sorted(kept.values()) == [0.0, 0.0, 4.5]
     assert {row["unit"]: row["total"] for row in facts["unit_history"]} == {"u": 36.5}
     [one] = joints(facts, "revenue").values()
     assert (one.n, one.y.mean, one.x.mean) == pytest.approx((3, 32.0 / 3.0, 1.5))
+
+
+def test_what_may_depend_on_the_arm_is_no_covariate() -> None:
+    """From the moment that an endpoint is split nothing more is kept, nor after it is one again: units keep their arm."""
+
+    def tell(world: World) -> None:
+        declare(world, EARLIER)
+        world.observe(1.0, "u", 3.0)
+        deploy.set_arms(world.place, "credit", ARMS, None, None, order(2.0))
+        world.observe(3.0, "u", 100.0)
+        deploy.set_arms(world.place, "credit", ALIKE, None, None, order(4.0))
+        world.observe(5.0, "u", 100.0)
+        begin(world, EARLIER, at=6.0)
+        ask(world, 7.0, "u", plan=4)
+
+    facts = however_cut(tell, arms=ALIKE)
+    assert {row["unit"]: row["total"] for row in facts["unit_history"]} == {"u": 3.0}
+    assert [decode(row["about"]).x for row in facts["units"]] == [{"revenue": 3.0}]
 
 
 @pytest.mark.parametrize(
@@ -212,7 +230,7 @@ def test_labels_are_history_too() -> None:
         begin(world, metric, at=3.0)
         ask(world, 4.0, "u")
 
-    facts = however_cut(tell)
+    facts = however_cut(tell, arms=ALIKE)
     [unit] = facts["units"]
     assert decode(unit["about"]).x == {"e": 2.0}
 

@@ -12,7 +12,7 @@ import pytest
 
 from core.events import Tick
 from core.values import Label, Output
-from experiments.evidence import Evidence
+from experiments.evidence import Evidence, Scan
 from experiments.methods import quantile
 from experiments.metric import Metric
 from experiments.snapshot import PRESENT
@@ -163,7 +163,7 @@ def test_a_quantile_waits_for_more_units() -> None:
     facts = however_cut(tell, sizes=(50,))
     assert joints(facts, "wait")[1, "control"].n == 103
     [row] = facts["experiments"]
-    assert msgspec.json.decode(row["evidence"], type=Evidence).scanned == {"wait": 103}
+    assert msgspec.json.decode(row["evidence"], type=Evidence).scanned == {"wait": Scan(103, 103)}
 
 
 def with_a_cap(percentile: float = 90.0) -> Metric:

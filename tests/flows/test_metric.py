@@ -15,7 +15,7 @@ from flows import deploy, experiment, metric
 from flows.deploy import ArmSpec
 from store import audit, experiments, metrics, positions
 from store.tables import unit_history
-from tests.flows.flow_world import ARMS, World, order
+from tests.flows.flow_world import ALIKE, ARMS, World, order
 from tests.flows.metric_world import REVENUE, ask, begin, declare
 
 EARLIER = Metric(name="revenue", covariate="earlier", cap=50.0)
@@ -25,7 +25,7 @@ A_A = Design(metrics=[REVENUE], mde=1.0, aa=True)
 @pytest.fixture
 def credit(bare: World) -> World:
     """An endpoint on which nothing is declared."""
-    bare.endpoint()
+    bare.endpoint(arms=ALIKE)
     return bare
 
 

@@ -212,14 +212,18 @@ def test_a_file_that_is_no_design(run: Cli, path: Path, text: str) -> None:
     """It is named, or the field in it."""
     file = path / "design.json"
     file.write_text(text)
-    refused(run("experiment", "create", "e1", "--endpoint", "credit", "--design", file), 1, "design.json" if '"mde": 1' not in text else "")
+    refused(
+        run("experiment", "create", "e1", "--endpoint", "credit", "--design", file),
+        1 if '"mde": 1' in text else 2,
+        "" if '"mde": 1' in text else "design.json",
+    )
 
 
 def test_a_file_that_cannot_be_read(run: Cli, path: Path) -> None:
     """A directory, bytes that are no text: one line each."""
     refused(run("experiment", "create", "e1", "--endpoint", "credit", "--design", path), 2, str(path))
     (path / "bytes").write_bytes(bytes(range(128, 256)))
-    refused(run("experiment", "create", "e1", "--endpoint", "credit", "--design", path / "bytes"), 1, "bytes")
+    refused(run("experiment", "create", "e1", "--endpoint", "credit", "--design", path / "bytes"), 2, "bytes")
 
 
 def test_a_a_from_the_command_line(run: Cli) -> None:
