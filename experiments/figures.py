@@ -89,6 +89,8 @@ def _covariate(snapshot: Snapshot, metric: Metric) -> dict[str, Any] | None:
         return None
     found: dict[str, Any] = {"name": metric.covariate, "estimator": metric.estimator, "theta": None, "variance_explained": None}
     joints = [joint for arm in snapshot.arms for joint in snapshot.joints(arm, metric.name) if joint.n >= 2]
+    if joints and all(joint.x.m2 == 0.0 for joint in joints):
+        return {**found, "refused": "it is the same for all units: nothing can be adjusted by it"}
     try:
         theta = covariate.theta(joints)
         left = sum(covariate.adjusted(joint, theta).m2 for joint in joints)

@@ -18,7 +18,7 @@ Role: TypeAlias = Literal["success", "guardrail", "info"]
 
 Direction: TypeAlias = Literal["increase", "decrease"]
 Covariate: TypeAlias = Literal["earlier", "champion_score"]
-"""`earlier`: what the unit brought of this metric before it entered. `champion_score`: what control says of the unit's first request."""
+"""`earlier`: what the unit brought before the endpoint was split. `champion_score`: what control says of the unit's first request."""
 
 Estimator: TypeAlias = Literal["cuped", "lin"]
 

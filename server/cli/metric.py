@@ -49,7 +49,7 @@ def command() -> None:
 @click.option(
     "--covariate",
     type=click.Choice(("earlier", "champion_score")),
-    help="What the unit brought before it entered, or what control says of it.",
+    help="What the unit brought before the endpoint was split, or what control says of it.",
 )
 @click.option("--estimator", type=click.Choice(("cuped", "lin")), help="How the covariate is used.  [default: cuped]")
 @click.option("--mde", type=float, help="Of a success metric: the smallest difference that matters, where it is not the experiment's.")

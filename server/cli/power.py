@@ -63,7 +63,7 @@ def _by_hand(on: dict[str, Any]) -> list[str]:
 
 def _observed(on: dict[str, Any]) -> Iterator[str]:
     yield (
-        f"based on {on['source']}: {on['units']:,} units, {on['daily_new_units']:,.4g} new ones a day,"
+        f"based on {on['source']}: {on['units']:,} units, {on['daily_new_units']:,.0f} new ones a day,"
         f" {on['units_analysed']:,} of them analysed: mean {on['mean']:.5g}, sd {on['sd']:.5g}"
     )
     yield f"{on['kind']}, outcomes count for {on['window_seconds']:g} s, waited for {on['lateness_seconds']:g} s longer"

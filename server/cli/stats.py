@@ -22,9 +22,12 @@ _LIST = "\n".join(f"  {name:<17} {listed.line}" for name, listed in calculator.M
     f"\b\nMethods:\n{_LIST}",
 )
 @click.argument("method", required=False, default="")
-def command(method: str) -> None:
+@click.argument("more", nargs=-1)
+def command(method: str, more: tuple[str, ...]) -> None:
     """Compute one method."""
     try:
+        if more:
+            raise Invalid(f"method: expected one, its input on standard input, got {more[0]} too", field="method")
         found = calculator.find(method)
         decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(found.reads)
         _print(found.run(decode(decoder, sys.stdin.buffer.read())))

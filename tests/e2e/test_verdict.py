@@ -64,13 +64,14 @@ class World(NamedTuple):
 def world(worlds: Worlds, rows: list[dict[str, float]]) -> World:
     """A whole experiment: metrics declared, a history, requests in two contexts, outcomes, some looks."""
     server = worlds.server().start()
-    server.create("credit", {"control": ("dia@1", 1), "treatment": ("dia@2", 1)})
+    server.create("credit", {"control": ("dia@1", 1), "treatment": ("dia@2", 0)})
     for metric in METRICS:
         server.post("/v1/endpoints/credit/metrics", metric, 201)
     rng = np.random.default_rng(7)
     before = {f"u{i}": float(rng.gamma(2.0, 5.0)) for i in range(UNITS)}
     post(server, [{"endpoint": "credit", "unit": unit, "metric": "loyal", "value": value} for unit, value in before.items()])
     server.caught_up("credit")
+    assert server.put("/v1/endpoints/credit/traffic?wait=20s", {"weights": {"control": 1, "treatment": 1}})["applied"]
     design = {"mde": 0.2, "relative": True, "window_seconds": WINDOW, "look_every_seconds": 1.0, "slices": ["country", "sex"]}
     body = {"experiment": "e1", "endpoint": "credit", "design": design}
     assert server.post("/v1/experiments?wait=20s", body, 201)["applied"]

@@ -136,3 +136,11 @@ def test_shadows_with_other_arms_in_one_change() -> None:
     assert changes.with_shadows(PLAN, {"next": Shadow("m@3")}).plan == PLAN.plan
     with pytest.raises(Invalid, match=r"^shadows\.next\.sample"):
         changes.with_shadows(PLAN, {"next": Shadow("m@3", 2.0)})
+
+
+def test_an_experiment_on_arms_given_anew() -> None:
+    """With another salt it is one plan, in a phase of its own, with the experiment on it; else assignment stays as it was."""
+    same, anew = changes.start_experiment(PLAN, "e1", WHO), changes.start_experiment(PLAN, "e1", WHO, "t")
+    assert (same.plan.salt, same.plan.phase, same.plan.experiment) == ("s", 3, "e1")
+    assert (anew.plan.salt, anew.plan.phase, anew.plan.experiment, anew.plan.plan) == ("t", 4, "e1", 8)
+    assert (anew.ended, anew.plan.arms) == (None, PLAN.arms)
