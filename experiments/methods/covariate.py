@@ -10,14 +10,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from fractions import Fraction
 from typing import NamedTuple
 
 import numpy as np
 
 from core.errors import Refused
 from experiments.methods.joint import Joint
-from experiments.methods.linear import ROUNDING, exact_mean, residual, with_mean
+from experiments.methods.linear import ROUNDING, moved, residual
 from experiments.methods.means import Alternative, Difference, t_test
 from experiments.methods.strata import Strata
 from experiments.methods.summary import LARGEST, Summary, between, merge
@@ -62,8 +61,7 @@ def adjusted(joint: Joint, theta: float, centre: float = 0.0) -> Summary:
 
     Its variance is refused, as any summary's is, with fewer than 2 units or where squares overflow.
     """
-    mean = exact_mean(joint.y) - Fraction(theta) * (exact_mean(joint.x) - Fraction(centre))
-    return with_mean(joint.n, mean, LARGEST if _overflows(joint) else residual(joint, theta))
+    return moved(joint.y, theta, joint.x, centre, LARGEST if _overflows(joint) else residual(joint, theta))
 
 
 def cuped(

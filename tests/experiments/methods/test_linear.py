@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from core.errors import Refused
 from experiments.methods import joint, summary
-from experiments.methods.linear import exact_mean, residual, with_mean
-from experiments.methods.summary import LARGEST
+from experiments.methods.linear import exact_mean, moved, residual, with_mean
+from experiments.methods.summary import LARGEST, Summary
 
 
 @given(st.integers(0, 2**32 - 1), st.floats(-5.0, 5.0))
@@ -59,3 +59,19 @@ def test_means_are_exact() -> None:
     assert exact_mean(summary.of([0.5, 1.5])) == 1
     with pytest.raises(Refused, match="floating point"):
         with_mean(5, Fraction(10**400), 1.0)
+
+
+WIDE = st.floats(-1e9, 1e9) | st.floats(-1e-9, 1e-9) | st.sampled_from([0.0, 1e8, -1e8, 1e160, 1e-160, 1e300])
+
+
+@given(WIDE, WIDE, WIDE, WIDE, st.floats(-1e-9, 1e-9), st.floats(-1e-9, 1e-9))
+def test_moved_is_exact(y: float, slope: float, x: float, centre: float, y_rest: float, x_rest: float) -> None:
+    """The mean of y − slope (x − centre) is right to twice the precision of a float, also where all of it cancels."""
+    of_y, of_x = Summary(7, y, 1.0, y_rest), Summary(7, x, 1.0, x_rest)
+    exact = exact_mean(of_y) - Fraction(slope) * (exact_mean(of_x) - Fraction(centre))
+    if abs(exact) > Fraction(LARGEST):
+        return
+    found = moved(of_y, slope, of_x, centre, 2.0)
+    size = abs(Fraction(y)) + abs(Fraction(slope)) * (abs(Fraction(x)) + abs(Fraction(centre))) + Fraction(1, 10**300)
+    assert abs(exact_mean(found) - exact) <= size * Fraction(1, 10**30) + abs(Fraction(slope)) * Fraction(1, 10**24) + Fraction(1, 10**24)
+    assert (found.n, found.m2) == (7, 2.0)
