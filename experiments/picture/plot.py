@@ -56,8 +56,9 @@ def draw(report: Data, points: Sequence[Mapping[str, Any]], metrics: Sequence[st
         made = report["looks"]["made"]
         looks = "no look has been made yet" if made == 0 else f"no look of {made} has found 2 matured units in both arms"
         raise Conflict(f"experiment {report['experiment']!r} has nothing to draw: {looks}", code="no-looks")
-    if any(abs(value) > _LARGEST for row in points for value in (row["estimate"], row["lower"], row["upper"]) if value is not None):
-        raise Refused("the estimates are too large to be drawn")
+    for row in (row for row in points if row["metric"] in chosen):
+        if any(abs(value) > _LARGEST for value in (row["estimate"], row["lower"], row["upper"]) if value is not None):
+            raise Refused(f"the estimates of {row['metric']} are too large to be drawn: name the other metrics with --metric")
     panels = [_panel(report, name, arm, points) for name in chosen for arm in report["treatments"]]
     import matplotlib as mpl
 
