@@ -1,4 +1,4 @@
-"""`tiltyard stats` end to end: what it prints, what it refuses, and that no input at all brings more than one clear line."""
+"""`tiltyard stats` end to end: what it prints, and what it refuses."""
 
 from __future__ import annotations
 
@@ -6,109 +6,14 @@ import json
 import math
 import subprocess
 import sys
-from typing import Any, NamedTuple
+from typing import Any
 
-import msgspec
 import pytest
 from click.testing import CliRunner
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
-from msgspec import inspect
 
 from experiments import calculator
 from server.cli import cli
-
-METHODS = list(calculator.METHODS)
-
-
-class Ended(NamedTuple):
-    """How a run ended: its exit code, and what it wrote."""
-
-    code: int
-    out: str
-    err: str
-
-
-def stats(method: str, body: bytes | dict[str, Any]) -> Ended:
-    """`tiltyard stats METHOD` with this on standard input."""
-    found = CliRunner().invoke(cli, ["stats", method], input=body if isinstance(body, bytes) else json.dumps(body).encode())
-    assert found.exception is None or isinstance(found.exception, SystemExit), f"{method} {body!r}: {found.exception!r}"
-    return Ended(found.exit_code, found.stdout, found.stderr)
-
-
-def figures(method: str, /, **given: Any) -> dict[str, Any]:
-    """What it prints where all is well."""
-    ended = stats(method, given)
-    assert ended.code == 0, ended.err or ended.out
-    assert ended.err == ""
-    found: dict[str, Any] = json.loads(ended.out)
-    return found
-
-
-def sums(n: int, total: float, squares: float) -> dict[str, float]:
-    return {"n": n, "sum": total, "sum_squares": squares}
-
-
-def binary(successes: int, n: int) -> dict[str, float]:
-    return sums(n, successes, successes)
-
-
-EXAMPLES: dict[str, dict[str, Any]] = {
-    "mean": {"control": sums(3407, 1396.87, 52377.9767), "treatment": sums(3461, 2422.7, 134698.29), "alternative": "two-sided"},
-    "ratio": {"sample": {"numerator": [3, 0, 2, 5, 1, 4, 2, 6, 0, 3], "denominator": [4, 1, 3, 6, 2, 5, 2, 7, 1, 5]}},
-    "cuped": {
-        "control": {"y": [1.0, 2.5, 2.0, 4.0, 3.0], "x": [0.5, 1.0, 1.5, 2.0, 2.5]},
-        "treatment": {"y": [2.0, 3.5, 3.0, 6.0], "x": [1, 2, 3, 4]},
-    },
-    "quantile": {
-        "n": 1000,
-        "nu": 0.9,
-        "q_lower": 1.5,
-        "q_upper": 1.8,
-        "clusters": 100,
-        "sum_I": 900,
-        "sumsq_I": 8300,
-        "sum_n": 1000,
-        "sumsq_n": 10400,
-        "sum_In": 9200,
-    },
-    "stratified": {
-        "strata": [
-            {"control": binary(20000, 990_000), "treatment": binary(230, 10_000)},
-            {"control": binary(5000, 500_000), "treatment": binary(6000, 500_000)},
-        ]
-    },
-    "sequential": {"estimate": 0.29, "se": 0.1, "planned_se": 0.1},
-    "group-sequential": {"alpha": 0.025, "information_fractions": [0.25, 0.5, 0.75, 1.0]},
-    "srm": {"counts": [821588, 815482], "expected": [50, 50]},
-    "srm-sequential": {"counts": [[50000, 50600], [49800, 50500], [50100, 50700]], "expected": [50, 50]},
-    "mcnemar": {"table": [[794, 150], [86, 570]]},
-    "delong": {"labels": [0, 0, 1, 1, 0, 1], "left": [0.1, 0.4, 0.35, 0.8, 0.5, 0.7], "right": [0.2, 0.3, 0.6, 0.4, 0.5, 0.9]},
-    "paired": {"differences": [0.1, 0.4, -0.2, 0.5, 0.3, 0.2], "clusters": ["a", "a", "b", "c", "d", "e"]},
-    "adjust": {"p_values": [0.01, 0.04, 0.03]},
-    "power": {"kind": "proportion", "baseline": 0.1, "mde": 0.02, "daily_units": 1000, "window_days": 3},
-    "off-policy": {
-        "rows": [
-            {
-                "reward": 0.1 * k,
-                "action": "ab"[k % 2],
-                "propensity": 0.5,
-                "target": {"a": 0.6, "b": 0.4},
-                "estimate": {"a": 0.3, "b": 0.1},
-            }
-            for k in range(8)
-        ],
-        "minimum_ess": 2,
-    },
-    "adaptive": {
-        "rows": [
-            {"reward": 0.2 * k, "arm": "ab"[k % 2], "propensity": {"a": 0.6, "b": 0.4}, "estimate": {"a": 0.3, "b": 0.1}} for k in range(8)
-        ],
-        "control": "a",
-        "treatment": "b",
-    },
-}
-"""One of each method that brings figures."""
+from tests.server.stats_world import EXAMPLES, METHODS, assert_one_line, figures, stats, sums
 
 PRINTED: dict[str, list[str]] = {
     "mean": ["estimate", "se", "statistic", "df", "p_value", "lower", "upper"],
@@ -311,13 +216,6 @@ def test_wrong_input_is_told_in_one_line_that_names_the_field(method: str, body:
     assert_one_line(ended.err)
 
 
-def assert_one_line(text: str) -> None:
-    """One line, of printable characters, of a length that can be read."""
-    assert text.endswith("\n")
-    assert text[:-1].isprintable()
-    assert 10 < len(text) < 1000
-
-
 @pytest.mark.parametrize("arguments", [["median"], [""], [], ["mean\n"]])
 def test_an_unknown_method_is_told_those_that_are(arguments: list[str]) -> None:
     """In one line, exit 2."""
@@ -325,114 +223,6 @@ def test_an_unknown_method_is_told_those_that_are(arguments: list[str]) -> None:
     assert (found.exit_code, found.stdout) == (2, "")
     assert "adaptive" in found.stderr
     assert_one_line(found.stderr)
-
-
-def assert_contract(method: str, body: bytes) -> None:
-    """Finite figures; or a reason; or one clear line."""
-    ended = stats(method, body)
-    if ended.code == 2:
-        assert ended.out == ""
-        assert_one_line(ended.err)
-        return
-    assert ended.err == ""
-    found = json.loads(ended.out, parse_constant=pytest.fail)
-    if ended.code == 1:
-        assert list(found) == ["refused"]
-        assert len(found["refused"]) > 10
-        return
-    assert ended.code == 0
-    assert "refused" not in found
-    for key in ("p_value", "p_values", "p_exact", "p_mid", "wilcoxon_p", "nominal_p", "adjusted"):
-        for p in found.get(key, []) if isinstance(found.get(key, []), list) else [found[key]]:
-            assert p is None or 0.0 <= p <= 1.0
-
-
-numbers = st.sampled_from([0, 1, 2, -1, 0.5, 1e-300, 1e300, -1e300, 5e-324, 1.7e308, 1e154, 0.1, 1e16, 2**53, 10**30, 0.999999])
-others = st.sampled_from(["null", "true", '"a"', '""', "[]", "{}", "[0, 1]", '{"a": 1}'])
-odd_values = numbers | st.floats(allow_nan=False, allow_infinity=False) | others.map(json.loads)
-
-
-@st.composite
-def changed_examples(draw: st.DrawFn, method: str) -> bytes:
-    """The method's example with a few values replaced, doubled or taken out, wherever they stand."""
-    document = json.loads(json.dumps(EXAMPLES[method]))
-    for _ in range(draw(st.integers(1, 3))):
-        change(draw, document)
-    return json.dumps(document).encode()
-
-
-def change(draw: st.DrawFn, document: Any) -> None:
-    """One place, found by walking down at random."""
-    here = document
-    while True:
-        keys = list(here) if isinstance(here, dict) else list(range(len(here)))
-        if not keys:
-            return
-        key = draw(st.sampled_from(keys))
-        if not isinstance(here[key], dict | list) or not draw(st.sampled_from([True, True, True, False])):
-            break
-        here = here[key]
-    what = draw(st.sampled_from(["number", "number", "number", "odd", "out", "double", "same"]))
-    if what == "out":
-        del here[key]
-    elif what == "double" and isinstance(here, list):
-        here.append(here[key])
-    elif what == "same" and isinstance(here, list):
-        here[:] = [here[key]] * len(here)
-    else:
-        here[key] = draw(odd_values if what == "odd" else numbers)
-
-
-@pytest.mark.parametrize("method", METHODS)
-@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
-@given(data=st.data())
-def test_an_example_with_odd_values_keeps_the_contract(method: str, data: st.DataObject) -> None:
-    """Extreme, missing and wrong values at any place of an input that was right."""
-    assert_contract(method, data.draw(changed_examples(method)))
-
-
-def from_type(kind: inspect.Type, size: int) -> st.SearchStrategy[Any]:
-    """Values of a type that a method reads; all lists have one length, so that they match."""
-    match kind:
-        case inspect.StructType():
-            needed = {f.encode_name: from_type(f.type, size) for f in kind.fields if f.required}
-            return st.fixed_dictionaries(needed, optional={f.encode_name: from_type(f.type, size) for f in kind.fields if not f.required})
-        case inspect.ListType():
-            return st.lists(from_type(kind.item_type, size), min_size=size, max_size=size)
-        case inspect.TupleType():
-            return st.tuples(*[from_type(each, size) for each in kind.item_types])
-        case inspect.DictType():
-            return st.fixed_dictionaries({"a": from_type(kind.value_type, size), "b": from_type(kind.value_type, size)})
-        case inspect.UnionType():
-            return st.one_of([from_type(each, size) for each in kind.types])
-        case inspect.LiteralType():
-            return st.sampled_from(kind.values)
-        case inspect.IntType():
-            return st.integers(0, 20) | st.sampled_from([0, 1, 1000, 2**53])
-        case inspect.FloatType():
-            return st.sampled_from([0.0, 0.5, 1.0]) | st.floats(0.0, 1.0) | st.floats(allow_nan=False, allow_infinity=False)
-        case inspect.BoolType():
-            return st.booleans()
-        case inspect.NoneType():
-            return st.none()
-        case _:
-            return st.sampled_from(["a", "b"])
-
-
-@pytest.mark.parametrize("method", METHODS)
-@settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
-@given(data=st.data())
-def test_any_input_of_the_right_types_keeps_the_contract(method: str, data: st.DataObject) -> None:
-    """Of extreme values and few, equal and none."""
-    kind = inspect.type_info(calculator.find(method).reads)
-    drawn = data.draw(st.sampled_from([0, 1, 2, 2, 3, 5]).flatmap(lambda size: from_type(kind, size)))
-    assert_contract(method, msgspec.json.encode(drawn))
-
-
-@given(st.sampled_from(METHODS), st.binary(max_size=60) | st.text(max_size=60).map(str.encode))
-def test_any_bytes_keep_the_contract(method: str, body: bytes) -> None:
-    """What is no JSON is told so."""
-    assert_contract(method, body)
 
 
 def test_listing_imports_no_statistics() -> None:
