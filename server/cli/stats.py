@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
-from typing import Any, NoReturn
+from typing import Any
 
 import click
 import msgspec
 
 from core.errors import Invalid, Malformed, NotFound, Refused, TooLarge
 from experiments import calculator
+from server.cli.usage import wrong_usage
 from server.decoding import decode
 
 _LIST = "\n".join(f"  {name:<17} {listed.line}" for name, listed in calculator.METHODS.items())
@@ -35,15 +36,9 @@ def command(method: str, more: tuple[str, ...]) -> None:
         _print({"refused": error.message})
         sys.exit(1)
     except (Invalid, Malformed, NotFound, TooLarge) as error:
-        _wrong(error.message)
+        wrong_usage(error.message)
 
 
 def _print(found: dict[str, Any]) -> None:
     """As bytes, which do not depend on the terminal's encoding."""
     click.echo(msgspec.json.format(msgspec.json.encode(found), indent=2))
-
-
-def _wrong(message: str) -> NoReturn:
-    """One line, whatever the input called its fields."""
-    click.echo("tiltyard: " + "".join(each if each.isprintable() else " " for each in message), err=True)
-    sys.exit(2)
