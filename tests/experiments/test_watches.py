@@ -271,3 +271,21 @@ def test_the_simulation_is_what_a_look_does(covariate: Design, snapshot_of: Buil
     assert evidence.looks == LOOKS
     assert expected > 0.0
     assert evidence.watches["treatment"][COVARIATE].log_evidence == pytest.approx(expected, rel=1e-9)
+
+
+def test_no_rollback_by_a_covariate_that_differs(design_of: Build, snapshot_of: Build) -> None:
+    """What an adjustment makes of arms that differed before is no harm: invalid. The same difference without a covariate is harm."""
+    n = 2000
+
+    def arm(mean: float, x: float) -> dict[str, Joint]:
+        return {"m": Joint(Summary(n, mean, float(n - 1)), Summary(n, x, float(n - 1)), 0.9 * (n - 1))}
+
+    def verdict(metric: Metric, treatment: dict[str, Joint]) -> str:
+        design, snapshot = design_of(metric), snapshot_of({"control": arm(1.0, 0.0), "treatment": treatment})
+        evidence = look(design, snapshot, NO_EVIDENCE)
+        assert evidence.track("treatment", "m").worse.crossed is not None
+        return str(report("e1", "credit", design, snapshot, evidence)["verdict"])
+
+    assert verdict(Metric(name="m", covariate="earlier"), arm(1.0, 1.0)) == "invalid"
+    assert verdict(Metric(name="m", covariate="earlier"), arm(0.1, 0.0)) == "rollback"
+    assert verdict(Metric(name="m"), arm(0.1, 0.0)) == "rollback"

@@ -290,3 +290,18 @@ def test_sums_beyond_the_range_of_floating_point_stay_numbers(world: World, valu
     world.log(Tick(20.0))
     world.fold(entries=world.entries[5:])
     assert world.states() == {"u": "matured"}
+
+
+def test_a_clock_that_stepped_back_keeps_the_times_of_outcomes(world: World) -> None:
+    """What says when it was observed is taken as long before its arrival as it says: within the window, or before the entry."""
+    world.log(Tick(3600.0))
+    world.predict(10.0, "u")
+    world.observe(15.0, "u", 2.0, timestamp=14.0)
+    world.observe(15.0, "u", 100.0, timestamp=4.0)
+    world.fold()
+    assert (world.tallies(), world.totals()) == ({"outside_window": 2}, {})
+    world.log(Tick(3605.0))
+    world.observe(16.0, "u", 2.0, timestamp=13.0)
+    world.observe(16.0, "u", 100.0, timestamp=3.0)
+    world.fold(entries=world.entries[4:])
+    assert (world.tallies(), world.totals()) == ({"counted": 1, "outside_window": 3}, {"u": 2.0})

@@ -267,3 +267,31 @@ def test_no_unit_is_summarised_twice_around_a_freeze() -> None:
 
     facts = however_cut(tell, sizes=(20,))
     assert {name: sum(each.n for each in joints(facts, name).values()) for name in ("spend", "revenue")} == {"spend": 61, "revenue": 61}
+
+
+def looked_at(steps: int, **design: Any) -> tuple[int, dict[str, Any]]:
+    """How many looks were made, and the last evidence, while time went on by so many points of the grid with nothing new to see."""
+
+    def tell(world: World) -> None:
+        begin(world, REVENUE, Metric(name="wait", kind="quantile", quantile=0.5), with_a_cap(), **design)
+        for number in range(60):
+            ask(world, 1.0, f"u{number}")
+            world.observe(2.0, f"u{number}", 7.0, metric="wait")
+        for step in range(steps):
+            world.log(Tick(41.0 + 20.0 * step))
+
+    [row] = however_cut(tell, sizes=(1,))["experiments"]
+    evidence = msgspec.json.decode(row["evidence"], type=Evidence)
+    return evidence.looks, {"scanned": evidence.scanned, "uncapped": evidence.uncapped}
+
+
+def test_no_look_without_anything_to_see() -> None:
+    """Where no unit has entered or matured since the last one none is made, until the horizon comes."""
+    looks, _ = looked_at(1)
+    assert looked_at(8)[0] == looks
+    assert looked_at(8, horizon_seconds=120.0)[0] == looks + 1
+
+
+def test_what_could_not_be_taken_is_not_read_again() -> None:
+    """A quantile of equal values and a cap of nothing are tried once for these units: the evidence says of how many."""
+    assert looked_at(4)[1] == {"scanned": {"wait": Scan(60, 60)}, "uncapped": {"spend": 60}}

@@ -229,3 +229,31 @@ def test_a_file_that_cannot_be_read(run: Cli, path: Path) -> None:
 def test_a_a_from_the_command_line(run: Cli) -> None:
     """Different versions are no A/A test: that is said."""
     refused(run("experiment", "aa", "e1", "--endpoint", "credit", "--success", "m", "--mde", "1"), 1, "those of credit serve m@1, m@2")
+
+
+def test_units_can_be_given_their_arms_anew(run: Cli) -> None:
+    """With `--rerandomise` the experiment begins on another salt, at creation as at the start of a draft; without it on the same."""
+    salts = [shown(run("endpoint", "history", "credit", "--json"))["plans"][0]["salt"]]
+    for name, words in (("e1", ()), ("e2", ("--rerandomise",)), ("e3", ("--draft",))):
+        shown(run("experiment", "create", name, "--endpoint", "credit", "--success", "m", "--mde", "1", *words, "--json"))
+        if words == ("--draft",):
+            shown(run("experiment", "start", name, "--rerandomise", "--json"))
+        salts.append(shown(run("endpoint", "history", "credit", "--json"))["plans"][0]["salt"])
+        shown(run("experiment", "stop", name, "--json"))
+    assert salts[0] == salts[1]
+    assert len(set(salts)) == 3
+
+
+def test_a_draft_can_be_given_up(run: Cli) -> None:
+    """It makes no plan, and can be started no more."""
+    shown(run("experiment", "create", "e1", "--endpoint", "credit", "--success", "m", "--mde", "1", "--draft", "--json"))
+    assert shown(run("experiment", "stop", "e1", "--json"))["state"] == "stopped"
+    assert len(shown(run("endpoint", "history", "credit", "--json"))["plans"]) == 1
+    refused(run("experiment", "start", "e1"), 1, "only a draft can be started")
+
+
+def test_a_loss_fits_the_models(run: Cli) -> None:
+    """Regressors have no right and wrong: refused when it is declared, and when an experiment brings it."""
+    words = ("m", "--endpoint", "credit", "--kind", "label_loss", "--loss")
+    refused(run("metric", "declare", *words, "error"), 1, "metrics.m.loss: error is a loss of labels (classifiers)")
+    assert shown(run("metric", "declare", *words, "squared", "--json"))["loss"] == "squared"
