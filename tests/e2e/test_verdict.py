@@ -72,7 +72,7 @@ def world(worlds: Worlds, rows: list[dict[str, float]]) -> World:
     post(server, [{"endpoint": "credit", "unit": unit, "metric": "loyal", "value": value} for unit, value in before.items()])
     server.caught_up("credit")
     assert server.put("/v1/endpoints/credit/traffic?wait=20s", {"weights": {"control": 1, "treatment": 1}})["applied"]
-    design = {"mde": 0.2, "relative": True, "window_seconds": WINDOW, "look_every_seconds": 1.0, "slices": ["country", "sex"]}
+    design = {"mde": 0.2, "relative": True, "window_seconds": WINDOW, "look_every_seconds": 4.0, "slices": ["country", "sex"]}
     body = {"experiment": "e1", "endpoint": "credit", "design": design}
     assert server.post("/v1/experiments?wait=20s", body, 201)["applied"]
     units = {}
@@ -82,8 +82,8 @@ def world(worlds: Worlds, rows: list[dict[str, float]]) -> World:
     time.sleep(SHORT)
     post(server, [each for name, unit in units.items() for each in outcomes(name, unit)])
     eventually(lambda: server.report("e1")["excluded"]["immature"] == 0, "all units have matured")
-    looks = server.report("e1")["looks"]["made"]
-    eventually(lambda: server.report("e1")["looks"]["made"] > looks, "one more look")
+    waits = sum(len(unit.waits) for unit in units.values())
+    eventually(lambda: server.report("e1")["metrics"]["wait90"]["values_scanned"] == waits, "a look at all of them")
     server.post("/v1/experiments/e1/stop", {})
     server.caught_up("credit")
     return World(server, server.report("e1"), units)
