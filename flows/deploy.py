@@ -149,6 +149,14 @@ def load(connection: sa.Connection, endpoint: str, number: int | None = None) ->
     return known.decode_plan(row.body)
 
 
+def matching(connection: sa.Connection, endpoint: str, order: Order) -> Plan:
+    """The endpoint's current plan; raises NotFound, and Conflict where it is not the one that the order is for."""
+    plan = load(connection, endpoint)
+    if order.if_match is not None and order.if_match != plan.plan:
+        raise Conflict(f"If-Match: the plan of {endpoint} is {plan.plan}, not {order.if_match}", field="If-Match", code="plan-changed")
+    return plan
+
+
 def _change(place: Place, endpoint: str, action: str, order: Order, follow: Callable[[sa.Connection, Plan], Change]) -> Plan:
     with place.store.write(keep=not order.dry_run) as connection:
         return _change_in(connection, place, endpoint, action, order, follow)
@@ -157,9 +165,7 @@ def _change(place: Place, endpoint: str, action: str, order: Order, follow: Call
 def _change_in(
     connection: sa.Connection, place: Place, endpoint: str, action: str, order: Order, follow: Callable[[sa.Connection, Plan], Change]
 ) -> Plan:
-    plan = load(connection, endpoint)
-    if order.if_match is not None and order.if_match != plan.plan:
-        raise Conflict(f"If-Match: the plan of {endpoint} is {plan.plan}, not {order.if_match}", field="If-Match", code="plan-changed")
+    plan = matching(connection, endpoint, order)
     change = _after_what_is_settled(connection, follow(connection, plan))
     _check_inputs(connection, change.plan)
     plans.append(connection, _row(change.plan))

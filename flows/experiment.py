@@ -15,7 +15,7 @@ from flows.deploy import Order, Place
 from flows.trials import decode_design
 from routing import changes
 from routing.plan import CONTROL, Arm, Plan
-from store import audit, experiments, plans
+from store import audit, experiments
 from store.engine import Store
 from store.experiments import DRAFT, RUNNING, STOPPED, ExperimentRow
 
@@ -33,7 +33,7 @@ def create(
     """A new experiment, started at once unless `draft`; with another `salt` units are given their arms anew."""
     check_name(name, "experiment")
     with place.store.write(keep=not order.dry_run) as connection:
-        plans.current(connection, endpoint)
+        deploy.matching(connection, endpoint, order)
         metric.check_histories(connection, endpoint, design)
         metric.check_losses(connection, endpoint, design.metrics)
         row = ExperimentRow(name, endpoint, DRAFT, order.who.at, None, None, None, known.encode(design), None, None)
@@ -62,6 +62,7 @@ def stop(place: Place, name: str, order: Order) -> Changed:
     with place.store.write(keep=not order.dry_run) as connection:
         row = experiments.get(connection, name)
         if row.state == DRAFT:
+            deploy.matching(connection, row.endpoint, order)
             experiments.update(connection, name, state=STOPPED, stopped=order.who.at, because=order.who.reason)
             audit.write(connection, order.who.at, order.who.by, "experiment.end", name, because=order.who.reason)
             return Changed(describe(experiments.get(connection, name)), None)

@@ -15,7 +15,7 @@ from experiments.design import Design
 from experiments.losses import OF_VALUES
 from experiments.metric import Metric
 from flows import known
-from flows.deploy import Order, Place
+from flows.deploy import Order, Place, matching
 from flows.follow import RECORD
 from flows.trials import decode_design, decode_metric
 from store import audit, experiments, facts, metrics, plans, positions, registry
@@ -31,6 +31,7 @@ def declare(place: Place, endpoint: str, metric: Metric, order: Order) -> dict[s
     Raises NotFound, and Conflict where a running experiment needs the history that the new declaration would forget.
     """
     with place.store.write(keep=not order.dry_run) as connection:
+        matching(connection, endpoint, order)
         check_losses(connection, endpoint, [metric])
         before = metrics.find(connection, endpoint, metric.name)
         if before is not None and _same_history(decode_metric(before.body), metric):
@@ -47,7 +48,7 @@ def declare(place: Place, endpoint: str, metric: Metric, order: Order) -> dict[s
 def remove(place: Place, endpoint: str, metric: str, order: Order) -> None:
     """Take a declaration back; experiments that exist keep theirs. Raises NotFound, and Conflict where a running one needs its history."""
     with place.store.write(keep=not order.dry_run) as connection:
-        plans.current(connection, endpoint)
+        matching(connection, endpoint, order)
         metrics.remove(connection, endpoint, metric)
         _forget(connection, endpoint, metric)
         audit.write(connection, order.who.at, order.who.by, "metric.remove", f"{endpoint}/{metric}", reason=order.who.reason)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -94,19 +94,20 @@ class Trials:
 
     def load(self, connection: sa.Connection, at: float) -> dict[str, Trial]:
         """All of them by name, in the order of their start, as they are at journal time `at`."""
-        found = {}
-        for name in experiments.begun(connection):
-            trial = self._over.get(name)
-            if trial is None:
-                trial = trial_of(connection, experiments.get(connection, name))
-                if trial.is_over(at):
-                    self._over[name] = trial
-            found[name] = trial
-        return found
+        names = experiments.begun(connection)
+        rows = experiments.get_many(connection, [name for name in names if name not in self._over])
+        heads = plans.phase_heads(connection, {row.endpoint for row in rows})
+        alive = {row.experiment: _trial(row, heads[row.endpoint]) for row in rows}
+        self._over.update((name, trial) for name, trial in alive.items() if trial.is_over(at))
+        return {name: alive.get(name) or self._over[name] for name in names}
 
 
 def trial_of(connection: sa.Connection, row: ExperimentRow) -> Trial:
     """One experiment that has begun."""
+    return _trial(row, plans.phase_heads(connection, [row.endpoint])[row.endpoint])
+
+
+def _trial(row: ExperimentRow, heads: Sequence[PlanRow]) -> Trial:
     layout = _layout(row.design)
     started = row.started or row.at
     next_look = row.next_look or started + layout.design.look_every_seconds
@@ -117,7 +118,7 @@ def trial_of(connection: sa.Connection, row: ExperimentRow) -> Trial:
         started,
         row.stopped,
         layout,
-        tuple(plans.phase_heads(connection, row.endpoint)),
+        tuple(heads),
         math.inf if over else next_look,
         {} if row.settled is None else _SETTLED.decode(row.settled),
         {} if row.evidence is None else _EVIDENCE.decode(row.evidence).caps,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
@@ -44,6 +45,11 @@ def get(connection: sa.Connection, experiment: str) -> ExperimentRow:
     if row is None:
         raise NotFound(f"no experiment {experiment!r}", field="experiment", code="experiment-not-found")
     return ExperimentRow(*row)
+
+
+def get_many(connection: sa.Connection, names: Sequence[str]) -> list[ExperimentRow]:
+    """The experiments of these names."""
+    return [ExperimentRow(*row) for row in connection.execute(sa.select(experiments).where(experiments.c.experiment.in_(names)))]
 
 
 def list_all(connection: sa.Connection) -> list[ExperimentRow]:

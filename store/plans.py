@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import NamedTuple
 
 import sqlalchemy as sa
@@ -67,8 +68,16 @@ def history(connection: sa.Connection, endpoint: str, limit: int) -> list[PlanRo
     return [PlanRow(*row) for row in rows]
 
 
-def phase_heads(connection: sa.Connection, endpoint: str) -> list[PlanRow]:
-    """The first plan of each phase of the endpoint, in order: when the phase began, and its shares."""
-    first = sa.select(sa.func.min(plans.c.plan)).where(plans.c.endpoint == endpoint).group_by(plans.c.phase)
-    query = sa.select(plans).where(plans.c.endpoint == endpoint, plans.c.plan.in_(first)).order_by(plans.c.phase)
-    return [PlanRow(*row) for row in connection.execute(query)]
+def phase_heads(connection: sa.Connection, names: Collection[str]) -> dict[str, list[PlanRow]]:
+    """The first plan of each phase of each of these endpoints, in order: when the phase began, and its shares."""
+    first = (
+        sa.select(plans.c.endpoint, sa.func.min(plans.c.plan).label("plan"))
+        .where(plans.c.endpoint.in_(names))
+        .group_by(plans.c.endpoint, plans.c.phase)
+        .subquery()
+    )
+    join = plans.join(first, sa.and_(plans.c.endpoint == first.c.endpoint, plans.c.plan == first.c.plan))
+    found: dict[str, list[PlanRow]] = {endpoint: [] for endpoint in names}
+    for row in connection.execute(sa.select(plans).select_from(join).order_by(plans.c.endpoint, plans.c.phase)):
+        found[row.endpoint].append(PlanRow(*row))
+    return found

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
+from core.errors import Conflict
 from flows import deploy, experiment
 from flows.deploy import Order
 from flows.experiment import Changed
@@ -24,6 +25,28 @@ def all_of_it(world: World) -> object:
     """What a change could have changed."""
     with world.store.read() as connection:
         return plans.history(connection, "credit", 99), experiments.list_all(connection), audit.newest(connection, 99)
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_an_order_for_another_plan_changes_nothing(bare: World, change: str) -> None:
+    """Also where the change itself makes no plan."""
+    bare.endpoint()
+    experiment.create(bare.place, "drafted", "credit", DESIGN, order(1.0), draft=True)
+    if change == "stop":
+        experiment.create(bare.place, "running", "credit", DESIGN, order(1.0))
+    before = all_of_it(bare)
+    with pytest.raises(Conflict, match=r"If-Match: the plan of credit is [12], not 7"):
+        CHANGES[change][0](bare, order(2.0, if_match=7))
+    assert all_of_it(bare) == before
+
+
+def test_giving_up_a_draft_for_another_plan(bare: World) -> None:
+    """The draft stays."""
+    bare.endpoint()
+    experiment.create(bare.place, "drafted", "credit", DESIGN, order(1.0), draft=True)
+    with pytest.raises(Conflict, match="is 1, not 7"):
+        experiment.stop(bare.place, "drafted", order(2.0, if_match=7))
+    assert experiment.stop(bare.place, "drafted", order(2.0, if_match=1)).shown["state"] == "stopped"
 
 
 @pytest.mark.parametrize("change", CHANGES)

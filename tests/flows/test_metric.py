@@ -70,6 +70,17 @@ def test_a_dry_run_declares_nothing(credit: World) -> None:
     assert metric.list_all(credit.store, "credit") == [shown]
 
 
+def test_an_order_for_another_plan_declares_nothing(credit: World) -> None:
+    """Nor does it take anything back."""
+    with pytest.raises(Conflict, match="If-Match: the plan of credit is 1, not 2"):
+        metric.declare(credit.place, "credit", REVENUE, order(1.0, if_match=2))
+    assert metric.list_all(credit.store, "credit") == []
+    shown = metric.declare(credit.place, "credit", REVENUE, order(1.0, if_match=1))
+    with pytest.raises(Conflict, match="is 1, not 2"):
+        metric.remove(credit.place, "credit", "revenue", order(1.0, if_match=2))
+    assert metric.list_all(credit.store, "credit") == [shown]
+
+
 @pytest.mark.parametrize(
     ("anew", "kept"),
     [

@@ -8,12 +8,14 @@ from typing import Any
 
 import msgspec
 import pytest
+import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from core.events import ENROLLED, FORCED, Tick
 from flows import deploy, experiment, record
-from store.tables import experiments
+from flows.trials import Trials, trial_of
+from store import experiments, tables
 from tests.flows.flow_world import LOOK, World, order
 from tests.flows.metric_world import same_facts
 
@@ -79,7 +81,7 @@ def test_batches_do_not_matter(story: list[tuple[float, tuple[Any, ...]]], cuts:
 
 def looked(world: World) -> tuple[int, float]:
     """How many looks there were, and when the next is due."""
-    [row] = world.rows(experiments)
+    [row] = world.rows(tables.experiments)
     return (msgspec.json.decode(row["evidence"])["looks"] if row["evidence"] else 0), row["next_look"]
 
 
@@ -136,6 +138,25 @@ def test_two_experiments_one_after_the_other(world: World) -> None:
     world.observe(33.0, "u", 2.0)
     world.fold()
     assert {(row["experiment"], row["total"]) for row in world.facts()["unit_totals"]} == {("e1", 1.0), ("e2", 2.0)}
+
+
+def test_many_experiments_cost_no_more_questions(bare: World) -> None:
+    """Loading three that have stopped but are not over asks the store as often as loading one; each is as if it were alone."""
+    bare.endpoint()
+    asked: list[int] = []
+    for name in ("e1", "e2", "e3"):
+        bare.begin(name)
+        experiment.stop(bare.place, name, order(2.0))
+        statements: list[object] = []
+        with bare.store.read() as connection:
+            sa.event.listen(connection, "before_cursor_execute", lambda *given: statements.append(given))  # noqa: B023
+            found = Trials().load(connection, 3.0)
+            asked.append(len(statements))
+            alone = {each: trial_of(connection, experiments.get(connection, each)) for each in found}
+        assert found == alone
+        assert not any(trial.is_over(3.0) for trial in found.values())
+    assert len(found) == 3
+    assert len(set(asked)) == 1
 
 
 @pytest.mark.parametrize("batch", [1, 2])

@@ -66,12 +66,15 @@ def test_what_does_not_exist(store: Store) -> None:
 
 
 def test_phase_heads(store: Store) -> None:
-    """The first plan of each phase, in order."""
+    """The first plan of each phase, in order, of each endpoint that is asked for."""
     with store.write() as connection:
         plans.create(connection, plan(1))
+        plans.create(connection, plan(1)._replace(endpoint="other"))
         for number, phase in ((2, 1), (3, 2), (4, 2), (5, 3)):
             plans.append(connection, plan(number, phase))
-        assert [row.plan for row in plans.phase_heads(connection, "credit")] == [1, 3, 5]
+        heads = plans.phase_heads(connection, {"credit", "other", "nobody"})
+        assert {name: [row.plan for row in rows] for name, rows in heads.items()} == {"credit": [1, 3, 5], "other": [1], "nobody": []}
+        assert plans.phase_heads(connection, ["other"]) == {"other": heads["other"]}
 
 
 def test_versions_are_numbered_by_model(store: Store) -> None:
