@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from core.ids import Address
 from experiments.methods.summary import LARGEST
 from flows.trials import Use
-from store import facts
+from store import facts, shadows
 from store.facts import UnitRow, ValueRow
 
 
@@ -43,7 +43,7 @@ class Gathered:
         rows = [{"experiment": experiment, "phase": phase, "arm": arm, **counts} for (experiment, phase, arm), counts in self.arms.items()]
         facts.add_arm_counts(connection, rows)
         facts.add_tallies(connection, self.tallies)
-        facts.add_mirrored(connection, self.mirrored)
+        shadows.add_mirrored(connection, self.mirrored)
 
 
 def _no_counts() -> dict[str, int]:

@@ -25,7 +25,7 @@ from journal.reader import Entry
 from models.package import Loaded
 from routing.plan import Plan
 from routing.splitter import mirrors
-from store import facts, shadows
+from store import shadows
 from store.engine import Store
 
 BUDGET_SECONDS = 0.5
@@ -158,13 +158,13 @@ def mirrored(connection: sa.Connection, known: Known, name: ShadowName, read: Se
 
 def totals_of(connection: sa.Connection, name: ShadowName) -> Totals:
     """What the shadow has done so far."""
-    body = facts.shadow_totals_of(connection, name.endpoint).get((name.shadow, name.version))
+    body = shadows.totals_of(connection, name.endpoint).get((name.shadow, name.version))
     return msgspec.convert(body, Totals) if body is not None else Totals()
 
 
 def save_totals(connection: sa.Connection, name: ShadowName, totals: Totals) -> None:
     """Replace the shadow's totals."""
-    facts.save_shadow_totals(connection, *name, msgspec.to_builtins(totals))
+    shadows.save_totals(connection, *name, msgspec.to_builtins(totals))
 
 
 def _sees(plan: Plan, name: ShadowName, prediction_id: str) -> bool:

@@ -17,7 +17,7 @@ from flows.adopt import ALIVE_SECONDS
 from flows.shadow import ShadowName, totals_of
 from journal import segments
 from routing.plan import Plan
-from store import facts, plans, positions, workers
+from store import plans, positions, shadows, workers
 from store.engine import Store
 from store.positions import PositionRow
 
@@ -30,7 +30,7 @@ def status(store: Store, journal: Path, endpoint: str, clock: Clock) -> dict[str
     with store.read() as connection:
         plan = deploy.load(connection, endpoint)
         alive = workers.alive(connection, now - ALIVE_SECONDS)
-        shadows = {
+        behind = {
             name.shadow: {**shadow_progress(connection, journal, name, now), **shadow_report(connection, name)}
             for name in shadow_names(connection, plan)
         }
@@ -38,7 +38,7 @@ def status(store: Store, journal: Path, endpoint: str, clock: Clock) -> dict[str
         "plan": plan.plan,
         "applied": is_applied(plan, alive),
         "workers": [_worker(worker, seen, report, endpoint) for worker, (seen, report) in alive.items()],
-        "shadows": shadows,
+        "shadows": behind,
         "readers": readers(store, journal, clock),
     }
 
@@ -46,7 +46,7 @@ def status(store: Store, journal: Path, endpoint: str, clock: Clock) -> dict[str
 def shadow_names(connection: sa.Connection, plan: Plan) -> list[ShadowName]:
     """The plan's shadows, and before them what is left of earlier ones of other names."""
     named = [ShadowName(plan.endpoint, name, shadow.version) for name, shadow in plan.shadows.items()]
-    past = [ShadowName(plan.endpoint, *key) for key in facts.mirrored_of(connection, plan.endpoint)]
+    past = [ShadowName(plan.endpoint, *key) for key in shadows.mirrored_of(connection, plan.endpoint)]
     return [*(name for name in past if name.shadow not in plan.shadows), *named]
 
 
@@ -101,7 +101,7 @@ def shadow_report(connection: sa.Connection, name: ShadowName) -> dict[str, Any]
 def shadow_progress(connection: sa.Connection, journal: Path, name: ShadowName, now: float) -> dict[str, Any]:
     """mirrored = done + dropped + waiting: `record` counts the mirrored ones, the shadow's reader the others."""
     totals = totals_of(connection, name)
-    mirrored = facts.mirrored_of(connection, name.endpoint).get((name.shadow, name.version), 0)
+    mirrored = shadows.mirrored_of(connection, name.endpoint).get((name.shadow, name.version), 0)
     passed = totals.done + totals.dropped
     row = positions.get(connection, name.reader)
     return {

@@ -12,9 +12,7 @@ from store import dialect
 from store.tables import (
     arm_counts,
     look_points,
-    mirrored,
     outcome_ids,
-    shadow_totals,
     summaries,
     tallies,
     unit_history,
@@ -263,29 +261,6 @@ def expire_waiting(connection: sa.Connection, arrived_by: float) -> list[Waiting
 def waiting_count(connection: sa.Connection, experiment: str) -> int:
     """How many outcomes of an experiment wait for their unit."""
     return connection.scalar(sa.select(sa.func.count()).select_from(waiting).where(waiting.c.experiment == experiment)) or 0
-
-
-def add_mirrored(connection: sa.Connection, counts: dict[tuple[str, str, str], int]) -> None:
-    """Add to the number of predictions mirrored to (endpoint, shadow, version)."""
-    rows = [{"endpoint": endpoint, "shadow": shadow, "version": version, "number": n} for (endpoint, shadow, version), n in counts.items()]
-    dialect.add(connection, mirrored, rows)
-
-
-def mirrored_of(connection: sa.Connection, endpoint: str) -> dict[tuple[str, str], int]:
-    """(shadow, version) → predictions mirrored."""
-    rows = connection.execute(sa.select(mirrored).where(mirrored.c.endpoint == endpoint))
-    return {(row.shadow, row.version): row.number for row in rows}
-
-
-def shadow_totals_of(connection: sa.Connection, endpoint: str) -> dict[tuple[str, str], dict[str, Any]]:
-    """(shadow, version) → the totals that its reader has folded."""
-    rows = connection.execute(sa.select(shadow_totals).where(shadow_totals.c.endpoint == endpoint))
-    return {(row.shadow, row.version): row.totals for row in rows}
-
-
-def save_shadow_totals(connection: sa.Connection, endpoint: str, shadow: str, version: str, totals: dict[str, Any]) -> None:
-    """Replace the totals of one shadow."""
-    dialect.upsert(connection, shadow_totals, [{"endpoint": endpoint, "shadow": shadow, "version": version, "totals": totals}])
 
 
 def _take(connection: sa.Connection, condition: sa.ColumnElement[bool]) -> list[WaitingRow]:

@@ -1,14 +1,14 @@
-"""Labelled rows that a shadow has answered again: what users saw and what the shadow says, against the true label."""
+"""Shadows: how much was mirrored to them, what their readers have folded, and the labelled rows that they have answered again."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
 from store import dialect
-from store.tables import shadow_pairs
+from store.tables import mirrored, shadow_pairs, shadow_totals
 
 Key = tuple[str, str, str]
 """Endpoint, shadow, version."""
@@ -68,6 +68,29 @@ def newest(connection: sa.Connection, key: Key, limit: int) -> list[PairRow]:
     columns = [_COLUMNS[name] for name in PairRow._fields]
     query = sa.select(*columns).where(_of(key)).order_by(*(column.desc() for column in place)).limit(limit)
     return [PairRow(*row) for row in connection.execute(query)]
+
+
+def add_mirrored(connection: sa.Connection, counts: Mapping[Key, int]) -> None:
+    """Add to the number of predictions mirrored to (endpoint, shadow, version)."""
+    rows = [{"endpoint": endpoint, "shadow": shadow, "version": version, "number": n} for (endpoint, shadow, version), n in counts.items()]
+    dialect.add(connection, mirrored, rows)
+
+
+def mirrored_of(connection: sa.Connection, endpoint: str) -> dict[tuple[str, str], int]:
+    """(shadow, version) → predictions mirrored."""
+    rows = connection.execute(sa.select(mirrored).where(mirrored.c.endpoint == endpoint))
+    return {(row.shadow, row.version): row.number for row in rows}
+
+
+def totals_of(connection: sa.Connection, endpoint: str) -> dict[tuple[str, str], dict[str, Any]]:
+    """(shadow, version) → the totals that its reader has folded."""
+    rows = connection.execute(sa.select(shadow_totals).where(shadow_totals.c.endpoint == endpoint))
+    return {(row.shadow, row.version): row.totals for row in rows}
+
+
+def save_totals(connection: sa.Connection, endpoint: str, shadow: str, version: str, totals: dict[str, Any]) -> None:
+    """Replace the totals of one shadow."""
+    dialect.upsert(connection, shadow_totals, [{"endpoint": endpoint, "shadow": shadow, "version": version, "totals": totals}])
 
 
 def _of(key: Key) -> sa.ColumnElement[bool]:

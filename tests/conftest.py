@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import shutil
+import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -20,8 +21,13 @@ ROOT = Path(__file__).parent.parent
 GRACE = 2.0
 """Seconds in which threads, children and files of a finished test may still go away."""
 
-settings.register_profile("tiltyard", deadline=None)  # a busy machine is no failure
+# A busy machine is no failure. CI tries the same examples each time; whoever works on the code tries new ones.
+settings.register_profile("tiltyard", deadline=None, derandomize="CI" in os.environ)
 settings.load_profile("tiltyard")
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # So a shell starts what is to run in the background, and every process that a test starts would inherit it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def system_packages() -> dict[str, str]:

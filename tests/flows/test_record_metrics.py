@@ -25,7 +25,7 @@ from flows import deploy
 from flows.fold import NO_EXPERIMENT
 from flows.report import report_in
 from store import facts
-from tests.flows.flow_world import LATENESS, QUARANTINE, WINDOW, World, order
+from tests.flows.flow_world import ALIKE, LATENESS, QUARANTINE, WINDOW, World, order
 from tests.flows.metric_world import Facts, ask, begin, close, declare, joints, logged, recorder, same_facts
 
 SHIFT = 40.0
@@ -270,7 +270,7 @@ def test_every_figure_is_what_the_units_did(story: Story) -> None:
     model.follow(story)
     with TemporaryDirectory() as directory:
         world = World(Path(directory))
-        world.endpoint()
+        world.endpoint(arms=ALIKE)  # as long as all are treated alike, what they bring is a covariate
         tell(world, story)
         world.fold(recorder(world))
         found = world.facts()
@@ -292,7 +292,7 @@ def test_transactions_do_not_matter(story: Story, cuts: list[int], broken: set[i
     with TemporaryDirectory() as one, TemporaryDirectory() as other:
         whole, parts = World(Path(one)), World(Path(other))
         for world in (whole, parts):
-            world.endpoint()
+            world.endpoint(arms=ALIKE)
             tell(world, story)
         whole.fold(recorder(whole))
         folding, start = recorder(parts), 0

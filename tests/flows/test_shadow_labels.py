@@ -29,7 +29,7 @@ from journal.writer import Writer
 from models.linear import Linear, LinearRuntime
 from models.package import Loaded
 from models.signature import Feature, Signature
-from store import facts, registry
+from store import registry, shadows
 from store.tables import shadow_pairs, shadow_totals
 from tests.flows import flow_world
 from tests.flows.flow_world import World, order
@@ -340,7 +340,7 @@ def test_a_shadow_that_retired(scene: Scene) -> None:
     scene.label(2.0, scene.predict(1.0, 1.0), 1)
     scene.follow()
     with scene.world.store.write() as connection:
-        facts.add_mirrored(connection, {tuple(NEXT): 1})
+        shadows.add_mirrored(connection, {tuple(NEXT): 1})
     deploy.set_shadows(scene.world.place, "credit", {}, order(2.0))
     housekeep.retire_shadows(scene.world.store, scene.journal, lambda: 1e6)
     assert NEXT.reader not in housekeep.wanted_readers(scene.world.store)
