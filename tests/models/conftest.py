@@ -11,6 +11,7 @@ from skops import io as skops_io
 from models.package import Package, build
 from tests.models import onnx_graphs
 from tests.models.model_zoo import CASES, data, fitted
+from tests.models.workshop import Workshop
 
 
 @pytest.fixture(scope="session")
@@ -37,3 +38,9 @@ def _register(name: str, folder: Path) -> Package:
 def integer_graph() -> bytes:
     """A graph that takes one integer."""
     return onnx_graphs.whole_numbers().SerializeToString()
+
+
+@pytest.fixture
+def workshop(tmp_path: Path) -> Workshop:
+    """One of its own folder."""
+    return Workshop(tmp_path)
