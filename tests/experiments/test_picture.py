@@ -3,114 +3,29 @@
 from __future__ import annotations
 
 import math
-import re
 import struct
 import subprocess
 import sys
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
-from xml.etree import ElementTree as ET
 
 import matplotlib as mpl
 import pytest
 
 from core.clock import to_rfc3339
 from core.errors import Conflict, Invalid, Refused
-from experiments.picture import panel, plot
+from experiments.picture import panel, phases, plot, words
+from tests.experiments.picture_world import ERRORS, LATENCY, REVENUE, START, corners, ids, points, report, texts
 
 ROOT = Path(__file__).parents[2]
-START, EVERY = 1_790_000_000.0, 300.0
-SVG = "{http://www.w3.org/2000/svg}"
 
 pytestmark = pytest.mark.leaves_open("matplotlib keeps the fonts open that it has used")
-
-
-def report(
-    *metrics: tuple[str, str, str],
-    looks: int = 100,
-    phases: int = 1,
-    arms: tuple[str, ...] = ("treatment",),
-    better: int | None = None,
-    worse: int | None = None,
-    **fields: Any,
-) -> dict[str, Any]:
-    """A report with what a picture needs: metrics (name, role, direction), and the looks at which the tests reached their thresholds."""
-
-    def crossing(look: int | None) -> dict[str, Any] | None:
-        return None if look is None else {"at": to_rfc3339(START + look * EVERY), "look": look}
-
-    return {
-        "experiment": "e1",
-        "endpoint": "shop",
-        "verdict": "continue",
-        "reason": "not enough evidence yet, a < b & c",
-        "treatments": {arm: {} for arm in arms},
-        "started": to_rfc3339(START),
-        "at": to_rfc3339(START + looks * EVERY + 1.0),
-        "looks": {"made": looks, "last": to_rfc3339(START + looks * EVERY)},
-        "design": {"alpha": 0.05},
-        "phases": [
-            {
-                "phase": k + 1,
-                "weights": {"control": 1.0 - 0.1 * (k + 1), **{arm: 0.1 * (k + 1) / len(arms) for arm in arms}},
-                "from": to_rfc3339(START + k * looks * EVERY / 3),
-            }
-            for k in range(phases)
-        ],
-        "metrics": {
-            name: {
-                "role": role,
-                "direction": direction,
-                "mde": 0.2 if role == "success" else None,
-                "margin": 0.1 if role == "guardrail" else None,
-                "differences": {arm: {"shown": crossing(better), "harm": {"shown": crossing(worse)}} for arm in arms},
-            }
-            for name, role, direction in metrics
-        },
-        **fields,
-    }
-
-
-REVENUE, LATENCY, ERRORS = ("revenue", "success", "increase"), ("latency", "guardrail", "decrease"), ("errors", "info", "decrease")
-
-
-def points(found: dict[str, Any], bounds_from: int = 20, size: float = 1.0) -> list[dict[str, Any]]:
-    """One of each look, treatment and metric; the first ones without bounds."""
-    rows = []
-    for look in range(1, found["looks"]["made"] + 1):
-        reach = 4.0 / look**0.5
-        for metric in found["metrics"]:
-            for arm in found["treatments"]:
-                bounds = (
-                    {"lower": None, "upper": None} if look < bounds_from else {"lower": (0.3 - reach) * size, "upper": (0.3 + reach) * size}
-                )
-                key = {"look": look, "treatment": arm, "metric": metric, "at": START + look * EVERY}
-                rows.append({**key, "estimate": (0.3 + 0.1 / look) * size, **bounds})
-    return rows
-
-
-def parsed(svg: bytes) -> ET.Element:
-    return ET.fromstring(svg)
-
-
-def texts(svg: bytes) -> list[str]:
-    return ["".join(element.itertext()) for element in parsed(svg).iter(f"{SVG}text")]
-
-
-def ids(svg: bytes) -> list[str]:
-    return [element.get("id") or "" for element in parsed(svg).iter()]
 
 
 def settings() -> dict[str, Any]:
     """Those of matplotlib for this process; to ask for the backend would import pyplot."""
     return {name: mpl.rcParams[name] for name in mpl.rcParams if name != "backend"}
-
-
-def corners(svg: bytes, gid: str) -> int:
-    """How many points the line of that id has."""
-    group = next(element for element in parsed(svg).iter() if element.get("id") == gid)
-    return len(re.findall(r"[ML] ", " ".join(path.get("d") or "" for path in group.iter(f"{SVG}path"))))
 
 
 def test_a_picture_has_what_it_promises() -> None:
@@ -145,7 +60,7 @@ def test_the_same_data_give_the_same_bytes() -> None:
     assert plot.draw(found, points(found)) == first
     assert settings() == before
     code = (
-        "import sys; from experiments.picture import plot; from tests.experiments.test_picture import *;"
+        "import sys; from experiments.picture import plot; from tests.experiments.picture_world import *;"
         "f = report(REVENUE, LATENCY, phases=2, worse=30); sys.stdout.buffer.write(plot.draw(f, points(f)));"
         "assert 'matplotlib.pyplot' not in sys.modules"
     )
@@ -262,10 +177,11 @@ def test_labels_of_phases_do_not_overlap() -> None:
     found = report(REVENUE, phases=1)
     first = found["phases"][0]
     found["phases"] = [{**first, "phase": k + 1, "from": to_rfc3339(START + 60.0 * k)} for k in range(6)]
-    labels, levels = panel.phase_labels(found, 8.0)
+    labels, levels = phases.labels(found, 8.0)
     assert [label.level for label in labels] == [0, 1, 2, None, None, None]
     assert levels == 3
     found["phases"] = [{**first, "from": found["looks"]["last"]}]
-    assert [label.ends for label in panel.phase_labels(found, 8.0)[0]] == [True]
+    label = phases.labels(found, 8.0)[0][0]
+    assert 6.5 < label.left == pytest.approx(8.0 - words.inches("phase 1 (90:10)", words.SMALL))
     found["phases"] *= 6
     assert ids(plot.draw(found, points(found))).count("phase-1") == 6
