@@ -17,11 +17,19 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from core import events
 from core.clock import from_rfc3339
+from core.events import Event, Tick
+from core.settings import Settings
+from core.values import START, Position
+from journal.reader import Reader
 from routing.plan import Plan
+from store import positions, workers
+from store.engine import Store, url_of
 
+WORKERS = 2
 TILTYARD = str(Path(sys.executable).parent / "tiltyard")
-PATIENCE = 30.0
+PATIENCE = 60.0
 """Seconds that something may take on a busy machine before it counts as not happening."""
 
 
@@ -78,7 +86,7 @@ class Server:
         """Start, and wait until it is ready."""
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
-                [TILTYARD, "serve", "--port", "0", "--workers", "2", *options],
+                [TILTYARD, "serve", "--port", "0", "--workers", str(WORKERS), *options],
                 env=self.environ,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -86,6 +94,7 @@ class Server:
                 cwd=self.home.parent,
             )
         eventually(self._is_ready, f"the server is ready; its log: {self.log}")
+        eventually(self._all_serve, f"every worker serves; the log: {self.log}")
         return self
 
     def stop(self) -> None:
@@ -93,7 +102,7 @@ class Server:
         process = self._running()
         process.terminate()
         assert process.wait(PATIENCE) == 0, self.log.read_text()[-3000:]
-        assert self.processes() == {}
+        eventually(lambda: not self.processes(), "nothing is left running")
         self.process = None
 
     def kill(self) -> int:
@@ -147,14 +156,14 @@ class Server:
     def create(self, endpoint: str, arms: Mapping[str, tuple[str, float]], **more: object) -> Any:
         """A new endpoint, served by all workers."""
         given = {name: {"version": version, "weight": weight} for name, (version, weight) in arms.items()}
-        made = self.post("/v1/endpoints?wait=20s", {"endpoint": endpoint, "arms": given, **more}, 201)
+        made = self.post("/v1/endpoints?wait=50s", {"endpoint": endpoint, "arms": given, **more}, 201)
         assert made["applied"], self.status(endpoint)
         return made
 
     def experiment(self, name: str, endpoint: str, *metrics: str, **design: object) -> None:
         """A running experiment in which all that is answered from now on takes part."""
         full = {"metrics": [{"name": metric} for metric in metrics], "mde": 1.0, "window_seconds": 3600.0, **design}
-        made = self.post("/v1/experiments?wait=20s", {"experiment": name, "endpoint": endpoint, "design": full}, 201)
+        made = self.post("/v1/experiments?wait=50s", {"experiment": name, "endpoint": endpoint, "design": full}, 201)
         assert made["applied"], self.status(endpoint)
 
     def status(self, endpoint: str) -> Any:
@@ -172,12 +181,18 @@ class Server:
         return {plan.plan: plan for plan in found}
 
     def caught_up(self, endpoint: str) -> None:
-        """Wait until every reader has read all that stands in the journal (ticks apart, which `record` appends for itself)."""
-        tick = 200
-        eventually(
-            lambda: all(reader["lag_bytes"] < tick for reader in self.status(endpoint)["readers"].values()),
-            "the readers are at the journal's end",
-        )
+        """Wait until `record` and the endpoint's shadows have read all that stands in the journal."""
+        eventually(lambda: not any(map(self.events, self._positions(endpoint))), "the readers are at the journal's end")
+
+    def events(self, start: Position = START) -> list[Event]:
+        """What stands in the journal from there on; ticks apart, which `record` appends for itself."""
+        found, reader = [], Reader(self.home / "journal", start)
+        try:
+            while entries := reader.read(1000):
+                found += [events.decode(entry.payload) for entry in entries]
+        finally:
+            reader.close()
+        return [event for event in found if not isinstance(event, Tick)]
 
     def cli(self, *arguments: object, code: int = 0) -> Any:
         """Run a command; its JSON, or where it is to fail what it says on standard error."""
@@ -207,6 +222,21 @@ class Server:
             return self.request("GET", "/readyz").status == 200
         except OSError:
             return False
+
+    def _all_serve(self) -> bool:
+        """Of one that has not reported yet nobody knows whether it has applied a change."""
+        with self._store().read() as connection:
+            reported = workers.alive(connection, 0.0)
+        return sum(f"w{pid}" in reported for pid in self.web()[1]) == WORKERS
+
+    def _positions(self, endpoint: str) -> list[Position]:
+        """Where `record` and the endpoint's shadows stand."""
+        with self._store().read() as connection:
+            every = positions.every(connection)
+        return [row.position for reader, row in every.items() if reader.startswith(("record", f"shadow:{endpoint}/"))]
+
+    def _store(self) -> Store:
+        return Store(url_of(Settings(home=str(self.home))))
 
 
 class Worlds:
@@ -259,7 +289,7 @@ def _sessions() -> dict[int, tuple[int, str]]:
             continue
         try:
             state, _, _, session = _stat(int(entry.name))[:4]
-            command = (entry / "cmdline").read_text().replace("\0", " ")
+            command = (entry / "cmdline").read_bytes().decode(errors="replace").replace("\0", " ")
         except (FileNotFoundError, ProcessLookupError):
             continue
         if state not in "ZX":

@@ -58,10 +58,11 @@ def passed(server: Server, endpoint: str) -> int:
 
 def test_a_shadow_that_sleeps_a_second_per_row_delays_nobody(server: Server) -> None:
     """All answers are right at once; what the shadow has not done waits, and its lag is told."""
-    mirror(server, "sleeps", SLEEPS, 20)
-    eventually(lambda: shadow(server, "sleeps")["mirrored"] == 20, "all were mirrored")
-    eventually(lambda: 0 < shadow(server, "sleeps")["done"] < 20, "it has done some")
-    found = shadow(server, "sleeps")
+    mirror(server, "sleeps", SLEEPS)
+    eventually(lambda: shadow(server, "sleeps")["mirrored"] == REQUESTS, "all were mirrored")
+    seen: list[Any] = []
+    eventually(lambda: seen.append(shadow(server, "sleeps")) or 0 < seen[-1]["done"] < REQUESTS, "it has done some")
+    found = seen[-1]
     assert found["waiting"] > 0
     assert found["lag_seconds"] > 0
     server.put("/v1/endpoints/sleeps/shadows", {"shadows": {}})

@@ -20,6 +20,8 @@ from journal.writer import Writer, call
 
 ROOT = Path(__file__).parents[2]
 NEVER = 3600.0
+PATIENCE = 60.0
+"""Seconds that something may take on a busy machine before it counts as not happening."""
 
 
 class Disk:
@@ -34,7 +36,7 @@ class Disk:
 
     def _fsync(self, fd: int) -> None:
         self.entered.release()
-        assert self.let.acquire(timeout=20)
+        assert self.let.acquire(timeout=PATIENCE)
         self.synced += 1
         if self.failing:
             raise OSError(errno.EIO, os.strerror(errno.EIO))
@@ -57,7 +59,7 @@ class Clients:
 
     def join(self) -> list[str]:
         for thread in self._threads:
-            thread.join(20)
+            thread.join(PATIENCE)
         return self.answers
 
     def _append_and_wait(self) -> None:
@@ -73,7 +75,7 @@ class Clients:
 
 def until(condition: Callable[[], bool]) -> None:
     """Wait for what another thread is about to do."""
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + PATIENCE
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.001)
@@ -106,11 +108,11 @@ def test_callers_share_the_next_fsync(writer, commit) -> None:
         disk = Disk(patch)
         clients = Clients(writer, commit)
         clients.send(1)
-        disk.entered.acquire(timeout=20)
+        disk.entered.acquire(timeout=PATIENCE)
         clients.send(20)
         until(lambda: waiting(commit) == 20)
         disk.let.release()
-        disk.entered.acquire(timeout=20)
+        disk.entered.acquire(timeout=PATIENCE)
         assert clients.answers in ([], ["durable"])
         disk.let.release()
         assert clients.join() == ["durable"] * 21
@@ -123,11 +125,11 @@ def test_an_fsync_under_way_does_not_count(writer, commit) -> None:
         disk = Disk(patch)
         clients = Clients(writer, commit)
         clients.send(1)
-        disk.entered.acquire(timeout=20)
+        disk.entered.acquire(timeout=PATIENCE)
         clients.send(1)
         until(lambda: waiting(commit) == 1)
         disk.let.release()
-        disk.entered.acquire(timeout=20)
+        disk.entered.acquire(timeout=PATIENCE)
         until(lambda: len(clients.answers) == 1)
         time.sleep(0.05)
         assert clients.answers == ["durable"]
@@ -141,11 +143,11 @@ def test_failure_reaches_everybody_in_the_round(writer, commit, directory) -> No
         disk = Disk(patch)
         clients = Clients(writer, commit)
         clients.send(1)
-        disk.entered.acquire(timeout=20)
+        disk.entered.acquire(timeout=PATIENCE)
         clients.send(5)
         until(lambda: waiting(commit) == 5)
         disk.let.release()
-        disk.entered.acquire(timeout=20)
+        disk.entered.acquire(timeout=PATIENCE)
         until(lambda: clients.answers == ["durable"])
         disk.failing = True
         patch.setattr("journal.writer.rotate", lambda directory, expected: None)  # so that only the segment's fsync is met here
@@ -219,23 +221,27 @@ from core.errors import JournalError
 from journal.commit import GroupCommit
 from journal.writer import Writer
 
-sleep, real, counts = gevent.monkey.get_original("time", "sleep"), os.fsync, {"fsyncs": 0, "turns": 0, "longest": 0.0}
+sleep, real, counts = gevent.monkey.get_original("time", "sleep"), os.fsync, {"fsyncs": 0, "turns": 0, "asked": 0, "stuck": 0}
 
 def slow(fd):
+    # As slow as it takes for all clients to come, and the hub to turn; where the hub stands still for it, it gives up at last.
     counts["fsyncs"] += 1
-    sleep(0.4)
+    turns, until = counts["turns"], time.monotonic() + 30
+    while counts["asked"] < 51 or counts["turns"] < turns + 20:
+        if time.monotonic() > until:
+            counts["stuck"] += 1
+            break
+        sleep(0.01)
     real(fd)
 
 def turn():
-    last = time.monotonic()
     while True:
         gevent.sleep(0.002)
-        now = time.monotonic()
         counts["turns"] += 1
-        counts["longest"], last = max(counts["longest"], now - last), now
 
 def client(writer, commit):
     writer.append(b"x" * 500)
+    counts["asked"] += 1
     commit.wait()
     return "durable"
 
@@ -245,9 +251,10 @@ commit.start()
 os.fsync = slow
 turning = gevent.spawn(turn)
 first = gevent.spawn(client, writer, commit)
-gevent.sleep(0.1)
+while not counts["fsyncs"]:
+    gevent.sleep(0.01)
 others = [gevent.spawn(client, writer, commit) for _ in range(50)]
-gevent.joinall([first, *others], timeout=20, raise_error=True)
+gevent.joinall([first, *others], timeout=100, raise_error=True)
 counts["durable"] = sum(one.value == "durable" for one in [first, *others])
 turning.kill()
 commit.stop()
@@ -259,10 +266,9 @@ print(json.dumps(counts))
 def test_under_gevent(directory) -> None:
     """Fifty-one greenlets share two fsyncs, and the hub turns while the disk is slow."""
     ran = subprocess.run(
-        [sys.executable, "-c", UNDER_GEVENT, str(directory)], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True
+        [sys.executable, "-c", UNDER_GEVENT, str(directory)], cwd=ROOT, capture_output=True, text=True, timeout=200, check=True
     )
     counts = json.loads(ran.stdout)
     assert counts["durable"] == 51
     assert counts["fsyncs"] == 2
-    assert counts["turns"] > 20
-    assert counts["longest"] < 0.35
+    assert counts["stuck"] == 0

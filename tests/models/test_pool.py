@@ -75,7 +75,7 @@ def test_two_threads_load_a_version_once(shelf):
 
     def slow(version):
         entered.set()
-        assert release.wait(5)
+        assert release.wait(60)
         return quick(version)
 
     pool = Pool(slow, lambda: 0.0)
@@ -83,10 +83,10 @@ def test_two_threads_load_a_version_once(shelf):
     threads = [threading.Thread(target=lambda: answers.append((pool.ensure([A]), pool.get(A)))) for _ in range(4)]
     for thread in threads:
         thread.start()
-    assert entered.wait(5)
+    assert entered.wait(60)
     release.set()
     for thread in threads:
-        thread.join(5)
+        thread.join(60)
     assert answers == [({}, "loaded credit@1")] * 4
     assert shelf.loads == {A: 1}
 
@@ -98,19 +98,19 @@ def test_a_loaded_version_answers_while_another_is_loaded():
     def load(version):
         if version == B:
             entered.set()
-            assert release.wait(5)
+            assert release.wait(60)
         return str(version)
 
     pool = Pool(load, lambda: 0.0)
     pool.ensure([A])
     thread = threading.Thread(target=pool.ensure, args=([B],))
     thread.start()
-    assert entered.wait(5)
+    assert entered.wait(60)
     assert pool.get(A) == "credit@1"
     with pytest.raises(NotFound):
         pool.get(B)
     release.set()
-    thread.join(5)
+    thread.join(60)
     assert pool.get(B) == "credit@2"
 
 

@@ -132,9 +132,10 @@ def test_compiled_answers_add_little_to_the_session(register):
     matrix = data("cancer").features.to_numpy()[:1]
     row = matrix[0].tolist()
     feed = {runtime._session.get_inputs()[0].name: np.ascontiguousarray(matrix)}
-    alone = min(timeit.repeat(lambda: runtime._session.run(runtime._outputs, feed), number=200, repeat=5))
-    together = min(timeit.repeat(lambda: runtime.predict([row]), number=200, repeat=5))
-    assert (together - alone) / 200 < 60e-6
+    # Short enough that of so many some are not interrupted.
+    alone = min(timeit.repeat(lambda: runtime._session.run(runtime._outputs, feed), number=10, repeat=200))
+    together = min(timeit.repeat(lambda: runtime.predict([row]), number=10, repeat=200))
+    assert (together - alone) / 10 < 60e-6
 
 
 LIGHT = """

@@ -7,7 +7,6 @@ import fcntl
 import os
 import re
 import signal
-import statistics
 import subprocess
 import threading
 import time
@@ -146,24 +145,34 @@ def test_counters_are_monotone_over_a_hundred_deaths(directory: Path, metrics: H
     The number of files and the time of a scrape do not grow with the deaths.
     """
     seen: list[float] = []
-    times: list[float] = []
     for death in range(100):
         metrics.answered("credit", "treatment", 200, 0.003)
         in_child(lambda: count_requests(directory, 10), last=suicide if death % 2 else lambda: os._exit(0))
         seen.append(samples(directory)[REQUESTS_OF_CREDIT])
         compact.compact(directory)
-        begin = time.perf_counter()
-        scrape.scrape(directory)
-        times.append(time.perf_counter() - begin)
         seen.append(samples(directory)[REQUESTS_OF_CREDIT])
     assert seen == sorted(seen)
     assert seen[-1] == 1100
     assert len(list(directory.iterdir())) == 3  # the survivor's, the dead's and the lock
-    assert statistics.median(times[-20:]) < 3 * statistics.median(times[:20])
+    young = directory.parent / "young"
+    compact.clear(young)
+    in_child(lambda: count_requests(young, 10))
+    compact.compact(young)
+    # In turn, and the quickest of each: whatever else the machine does meets both.
+    times = [(scrape_seconds(young), scrape_seconds(directory)) for _ in range(30)]
+    assert min(old for _, old in times) < 3 * min(new for new, _ in times)
 
 
-def test_scrapes_during_compactions_see_every_count_once(directory: Path) -> None:
+def scrape_seconds(directory: Path) -> float:
+    begin = time.perf_counter()
+    scrape.scrape(directory)
+    return time.perf_counter() - begin
+
+
+def test_scrapes_during_compactions_see_every_count_once(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Scrapes that run while workers die and are compacted see a counter that only rises, and never above the truth."""
+    for module in (compact, scrape, hot):
+        monkeypatch.setattr(module, "PATIENCE", 60.0)  # on a busy machine the lock may be long in coming
     seen: list[float] = []
     done = threading.Event()
 
