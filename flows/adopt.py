@@ -1,12 +1,14 @@
 """Adopt: how a worker gets to a new plan. Versions are loaded, warmed and checked first; only then does one assignment switch.
 
-Runs in native threads, a few times a second; what it finds unchanged costs one query.
+Runs in native threads, a few times a second; what it finds unchanged costs one query. Reports come from another thread, so that a worker
+that loads a large model for a while does not count as gone.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import sqlalchemy as sa
@@ -20,6 +22,7 @@ from flows.known import Known
 from flows.serving import Routes, make_route
 from flows.trials import decode_design
 from models import package
+from models.card import Card
 from models.package import Loaded
 from models.pool import Pool
 from routing.plan import CONTROL, Plan
@@ -66,10 +69,10 @@ class Adopter:
         self._former: dict[str, Plan] = {}
         self._failed: dict[str, list[dict[str, Any]]] = {}
         self._retry: dict[str, float] = {}
-        self._reported = 0.0
+        self._switching = threading.Lock()
 
     def poll(self) -> None:
-        """Adopt what is new; report where something changed or a heartbeat is due."""
+        """Adopt what is new, and report it."""
         now = self._clock()
         with self._store.read() as connection:
             numbers = plans.current_numbers(connection)
@@ -81,33 +84,48 @@ class Adopter:
         for endpoint in changed:
             self._adopt(endpoint, numbers[endpoint])
         self._routes.polled = True
-        if changed or now - self._reported >= HEARTBEAT_SECONDS:
+        if changed:
             self._pool.retain(self._wanted())
-            self._report(now)
+            self.report()
+
+    def report(self) -> None:
+        """Say what is served here, and that this worker is alive: due every `HEARTBEAT_SECONDS`, and before the first `poll`."""
+        with self._switching:
+            body = {
+                "plans": {endpoint: route.plan.plan for endpoint, route in self._routes.by_endpoint.items() if self._serves(route.plan)},
+                "failed": [one for failures in self._failed.values() for one in failures],
+            }
+            with self._store.write() as connection:
+                workers.report(connection, self._worker, self._clock(), body)
 
     def _adopt(self, endpoint: str, number: int) -> None:
         self._seen[endpoint] = number
-        self._failed.pop(endpoint, None)
         self._retry.pop(endpoint, None)
-        serving = self._routes.by_endpoint.get(endpoint)
         try:
             with self._store.read() as connection:
                 plan = self._known.plan(connection, endpoint, number)
                 needed = [*plan.versions, *(shadow.version for shadow in plan.shadows.values())]
                 cards = {version: self._known.card(connection, version) for version in needed}
             failed = self._pool.ensure([parse_version(version) for version in sorted(plan.versions)])
-            if not failed or (serving is None and parse_version(plan.arms[CONTROL].version) not in failed):
-                # A worker that has nothing older to go on with serves what it could load: control answers for the others.
-                missing = {version: package.unloaded(cards[str(version)], reason) for version, reason in failed.items()}
-                signatures = {version: card.signature for version, card in cards.items()}
-                route = make_route(plan, lambda version: missing.get(version) or self._pool.get(version), signatures.__getitem__)
-                if serving is not None and serving.plan.plan != number:
-                    self._former[endpoint] = serving.plan
-                self._routes.adopt(route)
-            if failed:
-                self._refuse(endpoint, number, {str(version): reason for version, reason in failed.items()})
+            with self._switching:
+                self._switch(plan, cards, failed)
         except TiltyardError as error:
-            self._refuse(endpoint, number, {"": error.message})
+            with self._switching:
+                self._refuse(endpoint, number, {"": error.message})
+
+    def _switch(self, plan: Plan, cards: Mapping[str, Card], failed: Mapping[VersionId, str]) -> None:
+        serving = self._routes.by_endpoint.get(plan.endpoint)
+        if not failed or (serving is None and parse_version(plan.arms[CONTROL].version) not in failed):
+            # A worker that has nothing older to go on with serves what it could load: control answers for the others.
+            missing = {version: package.unloaded(cards[str(version)], reason) for version, reason in failed.items()}
+            signatures = {version: card.signature for version, card in cards.items()}
+            route = make_route(plan, lambda version: missing.get(version) or self._pool.get(version), signatures.__getitem__)
+            if serving is not None and serving.plan.plan != plan.plan:
+                self._former[plan.endpoint] = serving.plan
+            self._routes.adopt(route)
+        self._failed.pop(plan.endpoint, None)
+        if failed:
+            self._refuse(plan.endpoint, plan.plan, {str(version): reason for version, reason in failed.items()})
 
     def _refuse(self, endpoint: str, number: int, reasons: dict[str, str]) -> None:
         self._retry[endpoint] = self._clock() + RETRY_SECONDS
@@ -123,12 +141,3 @@ class Adopter:
     def _wanted(self) -> set[VersionId]:
         current = [route.plan for route in self._routes.by_endpoint.values()]
         return {parse_version(version) for plan in (*current, *self._former.values()) for version in plan.versions}
-
-    def _report(self, now: float) -> None:
-        body = {
-            "plans": {endpoint: route.plan.plan for endpoint, route in self._routes.by_endpoint.items() if self._serves(route.plan)},
-            "failed": [one for failures in self._failed.values() for one in failures],
-        }
-        with self._store.write() as connection:
-            workers.report(connection, self._worker, now, body)
-        self._reported = now

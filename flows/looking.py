@@ -45,6 +45,17 @@ def look(connection: sa.Connection, trial: Trial, now: float) -> Trial:
     return trial._replace(next_look=math.inf if over else following)
 
 
+def conclude(connection: sa.Connection, trial: Trial, at: float) -> None:
+    """Read the values of quantile metrics once more when the last unit of a stopped experiment has matured: no look will."""
+    if trial.next_look < math.inf or all(metric.kind != "quantile" for metric in trial.design.metrics):
+        return
+    evidence, seen = evidence_of(experiments.get(connection, trial.name).evidence), _seen(connection, trial)
+    if seen == evidence.seen or facts.first_open(connection, trial.name) is not None:
+        return
+    scanned = maturing.take_quantiles(connection, trial, at, evidence.scanned, growth=1.0)
+    experiments.update(connection, trial.name, evidence=known.encode(replace(evidence, scanned=scanned, seen=seen)))
+
+
 def _looked(connection: sa.Connection, trial: Trial, evidence: Evidence) -> Evidence:
     at = trial.next_look + _PAST
     evidence = _capped(connection, trial, evidence)

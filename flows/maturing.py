@@ -105,11 +105,13 @@ def summarise(connection: sa.Connection, trial: Trial, window: Window, units: Se
     facts.save_summaries(connection, trial.name, {key: msgspec.json.encode(each) for key, each in merged.items()})
 
 
-def take_quantiles(connection: sa.Connection, trial: Trial, now: float, before: Mapping[str, Scan]) -> dict[str, Scan]:
+def take_quantiles(
+    connection: sa.Connection, trial: Trial, now: float, before: Mapping[str, Scan], growth: float = GROWTH
+) -> dict[str, Scan]:
     """Replace the summaries of quantile metrics by what all matured units' values say; by metric, what was read for that.
 
-    A quantile cannot be merged: this reads them all, so only once enough units have come since `before`, whether it could be taken then
-    or not.
+    A quantile cannot be merged: this reads them all, so only once there are more than `growth` times as many units as `before`, whether it
+    could be taken then or not.
     """
     scanned = dict(before)
     for metric in trial.design.metrics:
@@ -117,7 +119,7 @@ def take_quantiles(connection: sa.Connection, trial: Trial, now: float, before: 
             continue
         window = trial.design.window(metric)
         matured = facts.entered_count(connection, trial.name, window.entered_by(now))
-        if matured > GROWTH * scanned.get(metric.name, Scan(0, 0)).units:
+        if matured > growth * scanned.get(metric.name, Scan(0, 0)).units:
             values, owners = _values(connection, trial, metric, window.entered_by(now))
             facts.save_summaries(connection, trial.name, dict(_quantiles(metric.name, metric.quantile, values, owners)))
             scanned[metric.name] = Scan(sum(map(len, values.values())), matured)

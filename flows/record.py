@@ -63,7 +63,7 @@ class Recorder:
         fold.flush()
         for name, trial in trials.items():
             if name not in over:
-                mature(connection, trial, at, fold.settled)
+                looking.conclude(connection, mature(connection, trial, at, fold.settled), at)
         return at
 
     def wants_tick(self, connection: sa.Connection, at: float) -> bool:

@@ -9,7 +9,6 @@ from hashlib import sha256
 from itertools import count
 from pathlib import Path
 
-from core.clock import Clock
 from core.errors import Conflict, Forbidden, Invalid, Unauthenticated
 from core.ids import check_name
 from core.settings import Settings
@@ -79,24 +78,21 @@ def _tokens(store: Store) -> list[TokenRow]:
 
 
 class Guard:
-    """Checks requests of one worker against a copy of the tokens, which `refresh` keeps about a second fresh."""
+    """Checks requests of one worker against a copy of the tokens, as fresh as the last `refresh`."""
 
-    def __init__(self, store: Store, settings: Settings, host: str, clock: Clock) -> None:
+    def __init__(self, store: Store, settings: Settings, host: str) -> None:
         self._store = store
         self._settings = settings
         self._open_bind = not is_loopback(host)
-        self._clock = clock
-        self._read_at = 0.0
         self._scopes: Mapping[str, tuple[str, int]] = {}
-        self._guarded = False
+        # Nobody comes in before the tokens were read once.
+        self._guarded = True
         extra = {name.strip().lower() for name in settings.trusted_hosts.split(",") if name.strip()}
         self._hosts = {"localhost", "127.0.0.1", "[::1]", host.lower(), *extra}
         self.traffic_needs_token = self._open_bind or settings.require_token
 
     def refresh(self) -> None:
-        """Read the tokens again where the copy is older than a second; raises Invalid where the token file cannot be read."""
-        if self._clock() - self._read_at < 1.0:
-            return
+        """Read the tokens again; raises Invalid where the token file cannot be read."""
         rows = _tokens(self._store)
         scopes = {row.digest: (row.token, SCOPES.index(row.scope)) for row in rows if not row.revoked}
         if self._settings.admin_token_file:
@@ -104,7 +100,6 @@ class Guard:
         self._scopes = scopes
         # Who revokes the last one wants nobody to come in, rather than everybody.
         self._guarded = bool(rows or scopes)
-        self._read_at = self._clock()
 
     def traffic(self, authorization: str | None, scope: str) -> None:
         """Let a prediction or outcome pass, or raise Unauthenticated or Forbidden."""

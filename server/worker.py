@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from core.errors import TiltyardError
-from flows.adopt import Adopter, loader
+from flows.adopt import HEARTBEAT_SECONDS, Adopter, loader
 from flows.predict import Means, Missed
 from flows.serving import Routes
 from journal.commit import GroupCommit
@@ -40,12 +40,13 @@ class Worker:
         self._disk = ThreadPool(1)
         self._models = ThreadPool(2)
         self._loop = ThreadPool(1)
+        self._heart = ThreadPool(1)
         self.metrics: Metrics = open_metrics(home.metrics)
         self.writer = Writer(home.journal)
         self.commit = GroupCommit(self.writer, self._disk.apply, home.settings.fsync_interval)
         self.routes = Routes()
         self.patience = Patience(home.settings.body_timeout)
-        self.guard = Guard(home.store, home.settings, host, clock)
+        self.guard = Guard(home.store, home.settings, host)
         self.means = Means(self.writer.append, clock, self._models.apply, Missed())
         self._adopter = Adopter(home.store, Pool(loader(home.store, home.blobs), clock), self.routes, name, clock)
 
@@ -55,7 +56,10 @@ class Worker:
 
         self.commit.start()
         self.patience.start()
-        self._loop.apply(self._poll)
+        # Known to be here before it has read the plans: who makes one meanwhile waits for it.
+        self._heart.apply(self._beat)
+        self._loop.apply(self._guarded, (self._adopter.poll,))
+        gevent.spawn(self._keep_alive)
         gevent.spawn(self._keep_current)
 
     def offload(self, work: Callable[[], T]) -> T:
@@ -69,14 +73,24 @@ class Worker:
         while True:
             gevent.sleep(self.home.settings.plan_poll)
             self.means.missed.tell(self.writer.append, clock())
-            self._loop.apply(self._poll)
+            self._loop.apply(self._guarded, (self._adopter.poll,))
 
-    def _poll(self) -> None:
+    def _keep_alive(self) -> None:
+        import gevent
+
+        while True:
+            gevent.sleep(HEARTBEAT_SECONDS)
+            self._heart.apply(self._beat)
+
+    def _beat(self) -> None:
+        self._guarded(self.guard.refresh)
+        self._guarded(self._adopter.report)
+
+    def _guarded(self, work: Callable[[], None]) -> None:
         try:
-            self.guard.refresh()
-            self._adopter.poll()
+            work()
         except TiltyardError as error:
             _log.error("worker %s: %s", self.name, error.message)
         except Exception:
             # A store that is locked or full for a while must not end the loop: what was adopted goes on serving.
-            _log.exception("worker %s: the plans could not be read", self.name)
+            _log.exception("worker %s: the store could not be read or written", self.name)

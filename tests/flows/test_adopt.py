@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -9,13 +10,16 @@ import pytest
 from core.errors import Rejected
 from core.ids import VersionId
 from core.values import Output
-from flows.adopt import RETRY_SECONDS, Adopter
+from flows import deploy
+from flows.adopt import ALIVE_SECONDS, RETRY_SECONDS, Adopter
+from flows.deploy import ArmSpec
 from flows.predict import Ask, Means, Missed, predict
 from flows.serving import Routes
+from flows.status import wait_applied
 from models.package import Loaded
 from models.pool import Pool
 from store import workers
-from tests.flows.flow_world import World, card
+from tests.flows.flow_world import ARMS, World, card, order
 
 
 class Answers:
@@ -33,9 +37,11 @@ class Node:
         self.now = 100.0
         self.broken: set[str] = set()
         self.routes = Routes()
-        self._adopter = Adopter(world.store, Pool(self._load, lambda: self.now), self.routes, "w1", lambda: self.now)
+        self.while_loading: Callable[[], object] = lambda: None
+        self.adopter = Adopter(world.store, Pool(self._load, lambda: self.now), self.routes, "w1", lambda: self.now)
 
     def _load(self, version: VersionId) -> Loaded:
+        self.while_loading()
         if str(version) in self.broken:
             raise Rejected("the artefact is gone")
         return Loaded(card(), Answers(), 0.0)
@@ -43,7 +49,11 @@ class Node:
     def poll(self, after: float = 0.0) -> dict[str, Any]:
         """Poll so much later; what the worker reports."""
         self.now += after
-        self._adopter.poll()
+        self.adopter.poll()
+        return self.reported()
+
+    def reported(self) -> dict[str, Any]:
+        """What the worker last said of itself."""
         with self.world.store.read() as connection:
             return workers.alive(connection, 0.0)["w1"][1]
 
@@ -73,6 +83,36 @@ def test_a_new_worker_serves_what_it_could_load_and_tries_again(node: Node) -> N
     assert node.poll(RETRY_SECONDS / 2)["failed"]
     assert node.poll(RETRY_SECONDS)["plans"] == {"credit": 2}
     assert node.served_by("treatment") == "m@2"
+
+
+def test_it_says_that_it_is_alive_before_it_has_read_a_plan(node: Node) -> None:
+    """So nobody takes a plan for applied that this worker has not seen."""
+    node.adopter.report()
+    assert node.reported() == {"plans": {}, "failed": []}
+    with node.world.store.read() as connection:
+        plan = deploy.load(connection, "credit")
+    assert wait_applied(node.world.store, plan, 0.0, lambda: node.now) is False
+    node.poll()
+    assert wait_applied(node.world.store, plan, 0.0, lambda: node.now) is True
+
+
+def test_it_says_that_it_is_alive_while_it_loads(node: Node) -> None:
+    """By the plan that it still answers by; also where the new one then turns out to be damaged."""
+    node.poll()
+    said = []
+
+    def beat() -> None:
+        node.now += 10.0
+        node.adopter.report()
+        said.append(node.reported()["plans"])
+
+    node.while_loading, node.broken = beat, {"m@3"}
+    deploy.set_arms(node.world.place, "credit", {**ARMS, "c": ArmSpec("m@3", 1)}, None, None, order(1.0))
+    after = node.poll()
+    assert said == [{"credit": 2}]
+    assert (after["plans"], [one["plan"] for one in after["failed"]]) == ({"credit": 2}, [3])
+    with node.world.store.read() as connection:
+        assert workers.alive(connection, node.now - ALIVE_SECONDS).keys() == {"w1"}
 
 
 def test_without_control_nothing_is_served(node: Node) -> None:

@@ -16,8 +16,8 @@ from experiments.evidence import Evidence, Scan
 from experiments.methods import quantile
 from experiments.metric import Metric
 from experiments.snapshot import PRESENT
-from flows import report
-from tests.flows.flow_world import World
+from flows import experiment, report
+from tests.flows.flow_world import World, order
 from tests.flows.metric_world import REVENUE, Facts, ask, begin, however_cut, joints
 
 CLASS = Output(label="yes", probabilities={"no": 0.2, "yes": 0.8})
@@ -164,6 +164,28 @@ def test_a_quantile_waits_for_more_units() -> None:
     assert joints(facts, "wait")[1, "control"].n == 103
     [row] = facts["experiments"]
     assert msgspec.json.decode(row["evidence"], type=Evidence).scanned == {"wait": Scan(103, 103)}
+
+
+def test_a_stopped_experiment_ends_with_all_values() -> None:
+    """No look comes after the stop: what matures later is read when the last unit has, and again if one more should come."""
+
+    def tell(world: World) -> None:
+        begin(world, REVENUE, Metric(name="wait", kind="quantile", quantile=0.5))
+        for number in range(30):
+            ask(world, 1.0, f"u{number}")
+            world.observe(2.0, f"u{number}", float(number), metric="wait")
+        world.log(Tick(21.0))
+        ask(world, 22.0, "one more")
+        world.observe(23.0, "one more", 7.0, metric="wait")
+        experiment.stop(world.place, "e1", order(25.0))
+        ask(world, 26.0, "a straggler")
+        world.observe(27.0, "a straggler", 8.0, metric="wait")
+        world.log(Tick(70.0))
+
+    facts = however_cut(tell, sizes=(1, 3, 50))
+    assert joints(facts, "wait")[1, "control"].n == 32
+    [row] = facts["experiments"]
+    assert msgspec.json.decode(row["evidence"], type=Evidence).scanned == {"wait": Scan(32, 32)}
 
 
 def with_a_cap(percentile: float = 90.0) -> Metric:

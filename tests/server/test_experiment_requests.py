@@ -30,7 +30,7 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> FlaskClient:
     World(path).endpoint(at=time.time())
     found = Settings(home=str(path))
     home = homes.open_existing(found)
-    guard = Guard(home.store, found, "127.0.0.1", time.time)
+    guard = Guard(home.store, found, "127.0.0.1")
     guard.refresh()
     made = create_app(home, cast(Routes, None), guard).test_client()
     assert send(made, "POST", METRICS, {"name": "declared", "cap": 5})[0] == 201

@@ -21,7 +21,7 @@ from server.app import create_app
 from server.auth import Guard
 from server.cli.plot import command as plot
 from server.cli.power import command as power
-from server.home import clock, from_env, open_existing
+from server.home import from_env, open_existing
 from tests.flows.flow_world import World
 
 pytestmark = pytest.mark.leaves_open("matplotlib keeps the fonts open that it has used")
@@ -160,7 +160,9 @@ def client(home: Home) -> FlaskClient:
     """Asks the control routes over loopback."""
     traffic(home)
     opened = open_existing(from_env())
-    return create_app(opened, Routes(), Guard(opened.store, opened.settings, "127.0.0.1", clock)).test_client()
+    guard = Guard(opened.store, opened.settings, "127.0.0.1")
+    guard.refresh()
+    return create_app(opened, Routes(), guard).test_client()
 
 
 def test_the_route_gives_what_the_picture_is_drawn_from(client: FlaskClient) -> None:
