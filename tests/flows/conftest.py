@@ -1,12 +1,14 @@
-"""A world with an endpoint on which an experiment runs: plan 2."""
+"""Worlds: an endpoint on which an experiment runs (plan 2), an endpoint with a shadow."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.flows.flow_world import World
+from tests.flows.shadow_scene import Scene, classifier, regressor, scenes
 
 
 @pytest.fixture
@@ -21,3 +23,15 @@ def world(bare: World) -> World:
     bare.endpoint()
     bare.begin()
     return bare
+
+
+@pytest.fixture
+def scene(bare: World, tmp_path: Path) -> Iterator[Scene]:
+    """Two classifiers."""
+    yield from scenes(bare, tmp_path / "journal", classifier)
+
+
+@pytest.fixture
+def values(bare: World, tmp_path: Path) -> Iterator[Scene]:
+    """Two regressors."""
+    yield from scenes(bare, tmp_path / "journal", regressor)
