@@ -57,12 +57,14 @@ class ShadowSpec(NamedTuple):
 def create(
     place: Place, endpoint: str, arms: Mapping[str, ArmSpec], shadows: Mapping[str, ShadowSpec], enrolment: float, salt: str, order: Order
 ) -> Plan:
-    """A new endpoint with its first plan."""
+    """A new endpoint with its first plan; raises Conflict where the name is taken, or the order is for a plan."""
     check_name(endpoint, "endpoint")
     with place.store.write(keep=not order.dry_run) as connection:
         plan = changes.create(endpoint, _arms(connection, arms), _shadows(connection, shadows), enrolment, salt, order.who)
         _check_inputs(connection, plan)
         plans.create(connection, _row(plan))
+        if order.if_match is not None:
+            raise Conflict(f"If-Match: endpoint {endpoint!r} had no plan", field="If-Match", code="plan-changed")
         _begin_shadows(connection, place, plan)
         _note(connection, order.who, "endpoint.create", plan)
     return plan

@@ -108,6 +108,15 @@ def test_a_lost_race(world: World) -> None:
     assert deploy.pause(world.place, "credit", order(1.0, if_match=2)).plan == 3
 
 
+def test_what_is_to_be_made_has_no_plan_to_match(bare: World) -> None:
+    """An order that a new endpoint be made only from a plan makes none."""
+    with pytest.raises(Conflict, match="If-Match: endpoint 'credit' had no plan") as caught:
+        deploy.create(bare.place, "credit", ARMS, {}, 1.0, "salt", order(if_match=1))
+    assert (caught.value.code, caught.value.field) == ("plan-changed", "If-Match")
+    with pytest.raises(NotFound):
+        current(bare)
+
+
 CHANGES: dict[str, Callable[[World, bool], Plan]] = {
     "endpoint.arms": lambda w, dry: deploy.set_arms(
         w.place, "credit", {**ARMS, "c": ArmSpec("m@3", 1)}, {"next": ShadowSpec("m@4")}, 0.5, order(9.0, dry_run=dry)

@@ -165,6 +165,17 @@ def test_two_experiments(home: Logged) -> None:
         assert sum(arm["units"] for arm in found.report["arms"].values()) == units
 
 
+@pytest.mark.parametrize("limit", [1, 7, 10_000])
+def test_after_the_end(home: Logged, limit: int) -> None:
+    """What matured after the stop, no look has seen: the values of its quantiles are read all the same, here and there."""
+    whole(home)
+    experiment.stop(home.place, "e1", order(53.0))
+    home.follow(limit)
+    found = home.recompute()
+    assert found.differences == []
+    assert found.report["metrics"]["wait"]["values_scanned"] == 120
+
+
 def test_a_draft(home: Logged) -> None:
     """It has no report, so none to recompute; nor has what does not exist."""
     experiment.create(home.place, "e1", "credit", DESIGN, order(1.0), draft=True)
