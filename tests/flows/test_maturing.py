@@ -144,20 +144,25 @@ def test_quantile_of_outcomes_and_of_latency() -> None:
         assert (found.n, found.mean, found.m2) == pytest.approx((of_all.n, of_all.mean, of_all.m2), rel=1e-12)
 
 
+WAIT = Metric(name="wait", kind="quantile", quantile=0.5)
+
+
+def wait(world: World, at: float, *values: float) -> None:
+    """Units enter, each with a value of `wait` a second later."""
+    for number, value in enumerate(values):
+        ask(world, at, f"{at}-{number}")
+        world.observe(at + 1.0, f"{at}-{number}", value, metric="wait")
+
+
 def test_a_quantile_waits_for_more_units() -> None:
     """It cannot be merged, so it is read anew only when there are some more units, and then of all of them."""
 
     def tell(world: World) -> None:
-        begin(world, REVENUE, Metric(name="wait", kind="quantile", quantile=0.5))
-        for number in range(100):
-            ask(world, 1.0, f"u{number}")
-            world.observe(2.0, f"u{number}", float(number), metric="wait")
-        ask(world, 21.0, "one more")
-        world.observe(22.0, "one more", 0.0, metric="wait")
+        begin(world, REVENUE, WAIT)
+        wait(world, 1.0, *map(float, range(100)))
+        wait(world, 21.0, 0.0)
         world.log(Tick(41.0))
-        for number in range(2):
-            ask(world, 41.5, f"v{number}")
-            world.observe(42.0, f"v{number}", 0.0, metric="wait")
+        wait(world, 41.5, 0.0, 0.0)
         world.log(Tick(62.0))
 
     facts = however_cut(tell, sizes=(50,))
@@ -170,16 +175,12 @@ def test_a_stopped_experiment_ends_with_all_values() -> None:
     """No look comes after the stop: what matures later is read when the last unit has, and again if one more should come."""
 
     def tell(world: World) -> None:
-        begin(world, REVENUE, Metric(name="wait", kind="quantile", quantile=0.5))
-        for number in range(30):
-            ask(world, 1.0, f"u{number}")
-            world.observe(2.0, f"u{number}", float(number), metric="wait")
+        begin(world, REVENUE, WAIT)
+        wait(world, 1.0, *map(float, range(30)))
         world.log(Tick(21.0))
-        ask(world, 22.0, "one more")
-        world.observe(23.0, "one more", 7.0, metric="wait")
+        wait(world, 22.0, 7.0)
         experiment.stop(world.place, "e1", order(25.0))
-        ask(world, 26.0, "a straggler")
-        world.observe(27.0, "a straggler", 8.0, metric="wait")
+        wait(world, 26.0, 8.0)  # a straggler
         world.log(Tick(70.0))
 
     facts = however_cut(tell, sizes=(1, 3, 50))
@@ -295,7 +296,7 @@ def looked_at(steps: int, **design: Any) -> tuple[int, dict[str, Any]]:
     """How many looks were made, and the last evidence, while time went on by so many points of the grid with nothing new to see."""
 
     def tell(world: World) -> None:
-        begin(world, REVENUE, Metric(name="wait", kind="quantile", quantile=0.5), with_a_cap(), **design)
+        begin(world, REVENUE, WAIT, with_a_cap(), **design)
         for number in range(60):
             ask(world, 1.0, f"u{number}")
             world.observe(2.0, f"u{number}", 7.0, metric="wait")
