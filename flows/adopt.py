@@ -69,6 +69,7 @@ class Adopter:
         self._former: dict[str, Plan] = {}
         self._failed: dict[str, list[dict[str, Any]]] = {}
         self._retry: dict[str, float] = {}
+        self._reporting = threading.Lock()
         self._switching = threading.Lock()
 
     def poll(self) -> None:
@@ -84,23 +85,22 @@ class Adopter:
         for endpoint in changed:
             self._adopt(endpoint, numbers[endpoint])
         self._routes.polled = True
+        self._pool.retain(self._wanted())
         if changed:
-            self._pool.retain(self._wanted())
             self.report()
 
     def report(self) -> None:
         """Say what is served here, and that this worker is alive: due every `HEARTBEAT_SECONDS`, and before the first `poll`."""
-        with self._switching:
-            body = {
-                "plans": {endpoint: route.plan.plan for endpoint, route in self._routes.by_endpoint.items() if self._serves(route.plan)},
-                "failed": [one for failures in self._failed.values() for one in failures],
-            }
+        with self._reporting:
+            with self._switching:
+                served = [route.plan for route in self._routes.by_endpoint.values() if self._serves(route.plan)]
+                failed = [one for failures in self._failed.values() for one in failures]
+            body = {"plans": {plan.endpoint: plan.plan for plan in served}, "failed": failed}
+            # A store that somebody else writes to must not hold up a switch: only reports wait for each other.
             with self._store.write() as connection:
                 workers.report(connection, self._worker, self._clock(), body)
 
     def _adopt(self, endpoint: str, number: int) -> None:
-        self._seen[endpoint] = number
-        self._retry.pop(endpoint, None)
         try:
             with self._store.read() as connection:
                 plan = self._known.plan(connection, endpoint, number)
@@ -112,6 +112,8 @@ class Adopter:
         except TiltyardError as error:
             with self._switching:
                 self._refuse(endpoint, number, {"": error.message})
+        # Not before: where the store could not be read, the next poll tries again.
+        self._seen[endpoint] = number
 
     def _switch(self, plan: Plan, cards: Mapping[str, Card], failed: Mapping[VersionId, str]) -> None:
         serving = self._routes.by_endpoint.get(plan.endpoint)
@@ -124,6 +126,7 @@ class Adopter:
                 self._former[plan.endpoint] = serving.plan
             self._routes.adopt(route)
         self._failed.pop(plan.endpoint, None)
+        self._retry.pop(plan.endpoint, None)
         if failed:
             self._refuse(plan.endpoint, plan.plan, {str(version): reason for version, reason in failed.items()})
 

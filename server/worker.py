@@ -58,8 +58,8 @@ class Worker:
         self.patience.start()
         # Known to be here before it has read the plans: who makes one meanwhile waits for it.
         self._heart.apply(self._beat)
-        self._loop.apply(self._guarded, (self._adopter.poll,))
         gevent.spawn(self._keep_alive)
+        self._loop.apply(self._guarded, (self._adopter.poll,))
         gevent.spawn(self._keep_current)
 
     def offload(self, work: Callable[[], T]) -> T:

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from core.errors import Rejected
+from core.errors import NotFound, Rejected
 from core.ids import VersionId
 from core.values import Output
 from flows import deploy
 from flows.adopt import ALIVE_SECONDS, RETRY_SECONDS, Adopter
 from flows.deploy import ArmSpec
+from flows.known import Known
 from flows.predict import Ask, Means, Missed, predict
 from flows.serving import Routes
 from flows.status import wait_applied
 from models.package import Loaded
-from models.pool import Pool
+from models.pool import KEEP_SECONDS, Pool
 from store import workers
 from tests.flows.flow_world import ARMS, World, card, order
 
@@ -38,7 +41,8 @@ class Node:
         self.broken: set[str] = set()
         self.routes = Routes()
         self.while_loading: Callable[[], object] = lambda: None
-        self.adopter = Adopter(world.store, Pool(self._load, lambda: self.now), self.routes, "w1", lambda: self.now)
+        self.pool = Pool(self._load, lambda: self.now)
+        self.adopter = Adopter(world.store, self.pool, self.routes, "w1", lambda: self.now)
 
     def _load(self, version: VersionId) -> Loaded:
         self.while_loading()
@@ -51,6 +55,16 @@ class Node:
         self.now += after
         self.adopter.poll()
         return self.reported()
+
+    def loaded(self) -> set[str]:
+        """The versions that are in memory."""
+        return {f"m@{number}" for number in range(1, 5) if self._has(VersionId("m", number))}
+
+    def _has(self, version: VersionId) -> bool:
+        try:
+            return self.pool.get(version) is not None
+        except NotFound:
+            return False
 
     def reported(self) -> dict[str, Any]:
         """What the worker last said of itself."""
@@ -113,6 +127,44 @@ def test_it_says_that_it_is_alive_while_it_loads(node: Node) -> None:
     assert (after["plans"], [one["plan"] for one in after["failed"]]) == ({"credit": 2}, [3])
     with node.world.store.read() as connection:
         assert workers.alive(connection, node.now - ALIVE_SECONDS).keys() == {"w1"}
+
+
+def test_what_no_plan_names_is_forgotten_after_a_while(node: Node) -> None:
+    """Without a further change, and never what is served or was just before."""
+    node.poll()
+    for number, version in ((1.0, "m@3"), (2.0, "m@4")):
+        deploy.set_arms(node.world.place, "credit", {**ARMS, "treatment": ArmSpec(version, 1)}, None, None, order(number))
+        node.poll(1.0)
+    assert node.loaded() == {"m@1", "m@2", "m@3", "m@4"}
+    node.poll(KEEP_SECONDS)
+    assert node.loaded() == {"m@1", "m@3", "m@4"}
+
+
+def test_a_store_that_cannot_be_read_for_a_moment(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The plan is tried again at the next poll."""
+    with monkeypatch.context() as patch:
+        patch.setattr(Known, "plan", lambda *_: (_ for _ in ()).throw(OSError("locked")))
+        with pytest.raises(OSError, match="locked"):
+            node.adopter.poll()
+    assert node.poll()["plans"] == {"credit": 2}
+
+
+def test_a_switch_waits_for_no_report(node: Node) -> None:
+    """While another process writes to the store, and a report waits for it, a new plan is served all the same."""
+    node.poll()
+    deploy.set_traffic(node.world.place, "credit", {"control": 3, "treatment": 1}, None, order(1.0))
+    with node.world.store.write():
+        beat = threading.Thread(target=node.adopter.report)
+        beat.start()
+        poll = threading.Thread(target=node.adopter.poll)
+        poll.start()
+        until = time.monotonic() + 8.0  # a report waits for 10 s before it gives up
+        while node.routes.of("credit").plan.plan != 3:
+            assert time.monotonic() < until
+            time.sleep(0.01)
+    beat.join()
+    poll.join()
+    assert node.reported()["plans"] == {"credit": 3}
 
 
 def test_without_control_nothing_is_served(node: Node) -> None:
