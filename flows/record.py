@@ -6,6 +6,7 @@ nothing happens, `record` itself appends a `Tick`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from itertools import accumulate
 
@@ -67,9 +68,9 @@ class Recorder:
         return at
 
     def wants_tick(self, connection: sa.Connection, at: float) -> bool:
-        """Whether journal time must move though nothing happens: a look is due on a running experiment, or units have still to mature."""
+        """Whether journal time must move though nothing happens: a look is still to be made, or units have still to mature."""
         alive = [trial for trial in self._trials.load(connection, at).values() if not trial.is_over(at)]
-        return any(trial.stopped is None or facts.first_open(connection, trial.name) is not None for trial in alive)
+        return any(trial.next_look < math.inf or facts.first_open(connection, trial.name) is not None for trial in alive)
 
     def _look(self, connection: sa.Connection, fold: Fold, trials: dict[str, Trial], now: float) -> None:
         while True:

@@ -128,6 +128,24 @@ def test_when_ticks_are_wanted(bare: World) -> None:
     assert not wanted()
 
 
+def test_the_last_look_of_a_stopped_experiment_is_made(bare: World) -> None:
+    """Though all of its units have matured and nothing happens any more: time moves until the look that was due before the stop."""
+    bare.endpoint()
+    bare.begin()
+    bare.predict(1.0, "u")
+    bare.log(Tick(LOOK - 1.0))
+    bare.fold()
+    assert bare.states() == {"u": "matured"}
+    experiment.stop(bare.place, "e1", order(LOOK + 0.5))
+    with bare.store.read() as connection:
+        assert bare.recorder().wants_tick(connection, bare.at)
+    bare.log(Tick(LOOK + 1.0))
+    bare.fold(entries=bare.entries[-1:])
+    assert looked(bare)[0] == 1
+    with bare.store.read() as connection:
+        assert not bare.recorder().wants_tick(connection, bare.at)
+
+
 def test_two_experiments_one_after_the_other(world: World) -> None:
     """A unit enters each anew, and an outcome belongs to the experiment that ran when it arrived."""
     world.predict(1.0, "u")
