@@ -75,13 +75,15 @@ def limit(default: int = 50) -> int:
 
 
 def changed(plan: Plan, status: int = 200) -> Response:
-    """The answer to a change of the plan, with what it costs a running experiment."""
-    warnings = cuts.warnings(home().store, plan)
-    return applied({**public(plan), **({"warnings": warnings} if warnings else {})}, plan, status)
+    """The answer to a change of the plan."""
+    return applied(public(plan), plan, status)
 
 
 def applied(shown: dict[str, Any], plan: Plan | None, status: int = 200) -> Response:
-    """The answer to a change that made `plan`, if any, and with `?wait=5s` whether all workers serve it by now."""
+    """The answer to a change that made `plan`, if any: what that costs experiments, and with `?wait=5s` whether all workers serve it."""
+    warnings = [] if plan is None else cuts.warnings(home().store, plan)
+    if warnings:
+        shown = {**shown, "warnings": warnings}
     if flag("dry_run"):
         return answer({**shown, "dry_run": True})
     if plan is None:

@@ -174,6 +174,8 @@ def report_shadow(endpoint: str, shadow: str | None, as_json: bool) -> None:
 
 
 def _changed(here: Home, plan: Plan, how: How) -> None:
+    # Counted before anybody waits: by then the units may be settled.
+    warnings = cuts.warnings(here.store, plan)
     found: dict[str, Any] = public(plan)
     text = ("would be: " if how.order.dry_run else "") + _sentence(plan)
     if how.order.dry_run:
@@ -182,10 +184,7 @@ def _changed(here: Home, plan: Plan, how: How) -> None:
         found["applied"] = status.wait_applied(here.store, plan, how.wait, clock)
         running = found["applied"] or status.status(here.store, here.journal, plan.endpoint, clock)["workers"]
         text += "; all workers serve it" if found["applied"] else "; not all workers serve it yet" if running else "; no worker runs"
-    warnings = cuts.warnings(here.store, plan)
-    if warnings:
-        found["warnings"] = warnings
-    show(found, "\n".join([text, *(f"warning: {each}" for each in warnings)]), as_json=how.as_json)
+    options.show_warned(found, text, warnings, as_json=how.as_json)
 
 
 def _sentence(plan: Plan) -> str:

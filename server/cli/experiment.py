@@ -7,14 +7,19 @@ import sys
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 import msgspec
 
 from core.errors import TiltyardError
 from server.cli.lazy import Lazy
-from server.cli.options import home, json_option, order, show, table
+from server.cli.options import home, json_option, order, show, show_warned, table
+from server.cli.usage import options_as_given
+from server.home import Home
+
+if TYPE_CHECKING:
+    from flows.experiment import Changed
 
 
 @click.group("experiment", cls=Lazy, modules={"plot": "server.cli.plot", "power": "server.cli.power", "simulate": "server.cli.simulate"})
@@ -141,7 +146,8 @@ def start(name: str, rerandomise: bool, as_json: bool) -> None:
     """Start a draft."""
     from flows import experiment
 
-    _state(experiment.start(home().place, name, order(None), _salt(rerandomise)).shown, as_json)
+    here = home()
+    _state(here, experiment.start(here.place, name, order(None), _salt(rerandomise)), as_json)
 
 
 @command.command("stop")
@@ -152,7 +158,8 @@ def stop(name: str, reason: str | None, as_json: bool) -> None:
     """Stop a running experiment (the routing stays), or give up a draft."""
     from flows import experiment
 
-    _state(experiment.stop(home().place, name, order(reason)).shown, as_json)
+    here = home()
+    _state(here, experiment.stop(here.place, name, order(reason)), as_json)
 
 
 @command.command("list")
@@ -205,10 +212,11 @@ def _create(name: str, endpoint: str, given: dict[str, Any], draft: bool, as_jso
     from server.decoding import convert
 
     here = home()
-    design = convert(metric.complete(here.store, endpoint, given), Design)
-    made = experiment.create(here.place, name, endpoint, design, order(None), draft=draft, salt=_salt(rerandomise))
+    with options_as_given():
+        design = convert(metric.complete(here.store, endpoint, given), Design)
+        made = experiment.create(here.place, name, endpoint, design, order(None), draft=draft, salt=_salt(rerandomise))
     arms = "" if made.plan is None else ", arms " + ", ".join(f"{arm} {one.version}" for arm, one in made.plan.arms.items())
-    show(made.shown, f"experiment {name} on {endpoint}: {made.shown['state']}{arms}", as_json=as_json)
+    _state(here, made, as_json, arms)
 
 
 def _salt(rerandomise: bool) -> str | None:
@@ -238,5 +246,8 @@ def _read(file: str) -> dict[str, Any]:
         raise click.UsageError(f"--design {file}: {error.message}") from None
 
 
-def _state(found: dict[str, Any], as_json: bool) -> None:
-    show(found, f"experiment {found['experiment']} on {found['endpoint']}: {found['state']}", as_json=as_json)
+def _state(here: Home, made: Changed, as_json: bool, more: str = "") -> None:
+    from flows import cuts
+
+    text = f"experiment {made.shown['experiment']} on {made.shown['endpoint']}: {made.shown['state']}{more}"
+    show_warned(made.shown, text, [] if made.plan is None else cuts.warnings(here.store, made.plan), as_json=as_json)

@@ -81,6 +81,12 @@ def show(found: Any, text: str, *, as_json: bool) -> None:
     click.echo(msgspec.json.format(msgspec.json.encode(found), indent=2).decode() if as_json else text)
 
 
+def show_warned(found: dict[str, Any], text: str, warnings: Sequence[str], *, as_json: bool) -> None:
+    """Print what a change has made, and what it costs."""
+    shown = {**found, **({"warnings": warnings} if warnings else {})}
+    show(shown, "\n".join([text, *(f"warning: {each}" for each in warnings)]), as_json=as_json)
+
+
 def table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> str:
     """Rows as aligned text."""
     cells = [[column.upper() for column in columns], *[[_cell(row.get(column)) for column in columns] for row in rows]]
