@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from typing import NamedTuple, TypeAlias
 
@@ -25,6 +26,11 @@ class Output(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     label: Label | msgspec.UnsetType = msgspec.UNSET
     value: float | msgspec.UnsetType = msgspec.UNSET
     probabilities: dict[str, float] | msgspec.UnsetType = msgspec.UNSET
+
+
+def finite(total: float) -> float:
+    """The total, or the largest number that can be stored where it is beyond: finite parts may add up to infinity."""
+    return min(max(total, -sys.float_info.max), sys.float_info.max)
 
 
 class Position(NamedTuple):

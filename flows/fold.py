@@ -21,7 +21,7 @@ from flows import entering, maturing
 from flows.entering import About, Entering
 from flows.gathered import Gathered
 from flows.histories import Histories
-from flows.homes import Home, Identity, home_of, unit_of
+from flows.homes import Home, Identity, happened, home_of, unit_of
 from flows.known import Known
 from flows.trials import Trial
 from routing.plan import CONTROL, Plan
@@ -245,9 +245,7 @@ class Fold:
         elif not home.trials or home.unit is None:
             self._tally(home.experiment, UNANALYSED)
         else:
-            # As long before its arrival as it says: arrivals are told by journal time, which does not follow a clock that is set back.
-            timestamp = now - (event.at - event.timestamp)
-            self._observed_unit(address, event, home, home.unit, timestamp, now)
+            self._observed_unit(address, event, home, home.unit, happened(event, now), now)
 
     def _observed_unit(self, address: Address, event: Observed, home: Home, name: str, timestamp: float, now: float) -> None:
         """An outcome counts in each experiment in whose window of the unit it falls; else the newest one says what became of it."""

@@ -7,7 +7,7 @@ from collections import defaultdict
 import sqlalchemy as sa
 
 from core.ids import Address
-from experiments.methods.summary import LARGEST
+from core.values import finite
 from flows.trials import Use
 from store import facts, shadows
 from store.facts import UnitRow, ValueRow
@@ -31,7 +31,7 @@ class Gathered:
         totals = self._totals[unit.experiment]
         total, events = totals.get((unit.unit, use.key), (0.0, 0))
         # Finite, so that no later sum is infinity minus infinity; what is so large is refused when it is analysed.
-        totals[unit.unit, use.key] = (min(max(total + number, -LARGEST), LARGEST), events + 1)
+        totals[unit.unit, use.key] = (finite(total + number), events + 1)
         if use.metric.kind == "quantile":
             self._values.append(ValueRow(unit.experiment, use.metric.name, unit.unit, address.segment, address.offset, number))
 

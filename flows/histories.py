@@ -12,8 +12,8 @@ from typing import NamedTuple
 import sqlalchemy as sa
 
 from core.events import Observed
+from core.values import finite
 from experiments import losses
-from experiments.methods.summary import LARGEST
 from experiments.metric import Metric
 from flows import splits
 from flows.homes import Home
@@ -87,7 +87,7 @@ class Histories:
             if number is not None:
                 key = (home.client, metric.name)
                 total, events = known.get(key, (0.0, 0))
-                known[key] = (min(max(total + number, -LARGEST), LARGEST), events + 1)
+                known[key] = (finite(total + number), events + 1)
                 self._changed[home.endpoint].add(key)
 
     def write(self, connection: sa.Connection) -> None:

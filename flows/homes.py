@@ -62,8 +62,21 @@ def home_of(known: Known, trials: dict[str, Trial], plan_of: Callable[[Predicted
 
 def unit_of(address: Address, event: Predicted) -> str:
     """The unit of a prediction: without a name of its own the request is its own unit."""
-    # The NUL keeps a request that is its own unit apart from a client's unit: those are printable.
-    return event.unit if event.unit is not None else f"\0{format_prediction_id(address)}"
+    return event.unit if event.unit is not None else own_unit(address)
+
+
+def own_unit(address: Address) -> str:
+    """The unit of a request that is its own."""
+    # The NUL keeps it apart from a client's unit: those are printable.
+    return f"\0{format_prediction_id(address)}"
+
+
+def happened(event: Observed, now: float) -> float:
+    """When by journal time the outcome was, that arrived at journal time `now`: as long before its arrival as it says.
+
+    Journal time does not follow a clock that is set back.
+    """
+    return now - (event.at - event.timestamp)
 
 
 def _identity(event: Observed, prediction: Predicted, address: Address, row: int | None) -> Identity | None:

@@ -13,10 +13,11 @@ from core.errors import Refused
 from experiments.evidence import Scan
 from experiments.methods import joint, quantile, winsor
 from experiments.methods.joint import Joint
-from experiments.metric import EVENTS, Metric
+from experiments.metric import Metric
 from experiments.slices import MOST_PARTS, OTHERS
 from experiments.snapshot import PRESENT
 from experiments.units import Window
+from experiments.worth import Brought, measure
 from flows import entering
 from flows.trials import DENOMINATOR, Trial, name_of
 from store import experiments, facts
@@ -208,19 +209,10 @@ def _collect(pairs: Pairs, metric: Metric, unit: UnitRow, pair: tuple[float, flo
 
 def _measure(metric: Metric, cap: float | None, unit: UnitRow, totals: Totals) -> tuple[float, float] | None:
     """A matured unit's value, with its covariate or denominator; None where the metric leaves it out."""
-    total, events = totals.get((unit.unit, metric.name), (0.0, 0))
+    above, below = (totals.get((unit.unit, key), (0.0, 0)) for key in (metric.name, metric.name + DENOMINATOR))
     x = entering.decode(unit.about).x.get(metric.name, 0.0) if metric.covariate is not None else 0.0
-    if metric.kind == "ratio":
-        below, number = totals.get((unit.unit, metric.name + DENOMINATOR), (0.0, 0))
-        if metric.denominator == EVENTS:
-            below, number = float(events), 0
-        return (total, below) if events or number else None
-    if not metric.counts_all and not events:
-        return None
-    if metric.kind == "binary":
-        return float(total > 0.0), x
-    value = total / events if metric.kind == "label_loss" else total
-    return value if cap is None else min(value, cap), x
+    pair = measure(metric, Brought(*above, *below), x)
+    return pair if pair is None or cap is None else (min(pair[0], cap), pair[1])
 
 
 class _Parts:

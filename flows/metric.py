@@ -101,9 +101,9 @@ def check_histories(connection: sa.Connection, endpoint: str, design: Design) ->
             continue
         if kept_since(connection, endpoint, metric) is None:
             raise Invalid(
-                f"design.metrics.{metric.name}.covariate: what units bring earlier is kept from the moment that the metric is declared on"
+                f"metrics.{metric.name}.covariate: what units bring earlier is kept from the moment that the metric is declared on"
                 f" the endpoint with this covariate: `tiltyard metric declare {metric.name} --endpoint {endpoint} --covariate earlier`",
-                field=f"design.metrics.{metric.name}.covariate",
+                field=f"metrics.{metric.name}.covariate",
             )
 
 

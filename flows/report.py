@@ -19,6 +19,7 @@ from flows.follow import RECORD
 from flows.trials import Trial, trial_of
 from store import experiments, facts, positions
 from store.engine import Store
+from store.experiments import DRAFT
 from store.facts import SummaryKey
 from store.plans import PlanRow
 
@@ -35,7 +36,8 @@ def report_in(connection: sa.Connection, experiment: str, at: float | None = Non
     """The same inside a transaction; `at` is the journal time, where no reader's position says it."""
     row = experiments.get(connection, experiment)
     if row.started is None:
-        raise Conflict(f"experiment {experiment!r} is a draft: start it first", code="experiment-draft")
+        what = "is a draft: start it first" if row.state == DRAFT else "was given up before it had begun"
+        raise Conflict(f"experiment {experiment!r} {what}", code=f"experiment-{row.state}")
     trial = trial_of(connection, row)
     if at is None:
         read = positions.get(connection, RECORD)

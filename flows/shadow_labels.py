@@ -11,12 +11,13 @@ from msgspec.structs import replace
 
 from core.errors import Invalid
 from core.events import Event, Observed, Predicted
-from core.ids import Address, format_prediction_id, parse_prediction_id
+from core.ids import Address, parse_prediction_id
 from core.values import Label, Output
 from experiments import losses
 from experiments.losses import Loss
 from experiments.metric import LABEL
 from experiments.shadows.evidence import Looked, Seen, due
+from flows.homes import unit_of
 from store import shadows
 from store.shadows import Key, PairRow
 
@@ -105,13 +106,11 @@ def _pair(kind: Loss, one: Labelled, answer: Output) -> PairRow | None:
     primary, shadow = losses.loss(kind, seen, one.label), losses.loss(kind, answer, one.label)
     if primary is None or shadow is None:
         return None
-    unit = one.prediction.unit
     return PairRow(
         one.address.segment,
         one.address.offset,
         one.row,
-        # The NUL keeps a request that is its own unit apart from a client's unit: those are printable.
-        unit if unit is not None else f"\0{format_prediction_id(one.address)}",
+        unit_of(one.address, one.prediction),
         primary,
         shadow,
         losses.is_right(seen, one.label),

@@ -7,17 +7,17 @@ from pathlib import Path
 from typing import NamedTuple
 
 from core.events import FORCED, PINNED, Observed, Predicted
-from core.ids import Address, format_prediction_id, parse_prediction_id
-from core.values import Position
+from core.ids import Address, parse_prediction_id
+from core.values import Position, finite
 from experiments import losses
 from experiments.methods import joint, winsor
 from experiments.methods.joint import Joint
-from experiments.methods.summary import LARGEST
 from experiments.metric import EVENTS, PREDICTIONS, Metric
 from experiments.units import Window
+from experiments.worth import NOTHING, measure
 from flows.entering import earlier
 from flows.follow import decode
-from flows.homes import Identity, home_of, unit_of
+from flows.homes import Identity, happened, home_of, own_unit, unit_of
 from flows.known import Known
 from journal import segments
 from journal.lookup import Lookup
@@ -28,14 +28,13 @@ BATCH = 500
 
 
 class Unit:
-    """A unit: its entry, its outcomes within the window (sum and number), its denominator's, and the sum and number of earlier ones."""
+    """A unit: its entry, what it brought within the window, and the sum and number of its earlier outcomes."""
 
-    __slots__ = ("before", "below", "entry", "events", "number", "total")
+    __slots__ = ("before", "brought", "entry")
 
     def __init__(self, entry: float, before: tuple[float, int]) -> None:
         self.entry = entry
-        self.total, self.events = 0.0, 0
-        self.below, self.number = 0.0, 0
+        self.brought = NOTHING
         self.before = before
 
 
@@ -85,8 +84,8 @@ def values(traffic: Traffic, metric: Metric, window: Window) -> Values:
     """
     by = window.entered_by(traffic.end)
     over = [unit for unit in traffic.units if unit.entry <= by]
-    counts = len(over), sum(unit.events > 0 for unit in over)
-    pairs = [pair for unit in over if (pair := _measure(metric, unit)) is not None]
+    counts = len(over), sum(unit.brought.events > 0 for unit in over)
+    pairs = [pair for unit in over if (pair := measure(metric, unit.brought, earlier(metric, *unit.before))) is not None]
     if not pairs:
         return Values(*counts, joint.NOTHING)
     y, x = zip(*pairs, strict=True)
@@ -116,7 +115,7 @@ class _Scan:
         if unit is None:
             unit = self.units[name] = Unit(now, self._before.pop(name, (0.0, 0)))
         if self._metric.denominator == PREDICTIONS and self._window.counts(unit.entry, now, now):
-            unit.below, unit.number = unit.below + 1.0, unit.number + 1
+            unit.brought = unit.brought.beneath(1.0)
 
     def observed(self, event: Observed, now: float) -> None:
         """An outcome of the metric; one that repeats another's identity is that other."""
@@ -130,33 +129,19 @@ class _Scan:
         number = losses.measured(self._metric.loss, event.value, home.answer)
         if number is None:
             return
-        name = home.client if home.client is not None or event.prediction is None else _own(event.prediction)
+        name = home.client if home.client is not None or event.prediction is None else own_unit(parse_prediction_id(event.prediction)[0])
         unit = self.units.get(name or "")
-        timestamp = now if event.timestamp == event.at else event.timestamp
-        if unit is not None and self._window.counts(unit.entry, timestamp, now):
+        if unit is not None and self._window.counts(unit.entry, happened(event, now), now):
             self._add(unit, event.metric, number)
         elif unit is None and home.client is not None and event.metric == self._metric.numerator:
             total, events = self._before.get(home.client, (0.0, 0))
-            self._before[home.client] = (_finite(total + number), events + 1)
+            self._before[home.client] = (finite(total + number), events + 1)
 
     def _add(self, unit: Unit, outcome: str, number: float) -> None:
         if outcome == self._metric.numerator:
-            unit.total, unit.events = _finite(unit.total + number), unit.events + 1
+            unit.brought = unit.brought.above(number)
         if outcome == self._metric.denominator:
-            unit.below, unit.number = _finite(unit.below + number), unit.number + 1
-
-
-def _measure(metric: Metric, unit: Unit) -> tuple[float, float] | None:
-    """The unit's value and its denominator or covariate; None where the metric leaves it out."""
-    if metric.kind == "ratio":
-        below = float(unit.events) if metric.denominator == EVENTS else unit.below
-        return (unit.total, below) if unit.events or unit.number else None
-    if not metric.counts_all and not unit.events:
-        return None
-    x = earlier(metric, *unit.before)
-    if metric.kind == "binary":
-        return float(unit.total > 0.0), x
-    return unit.total / unit.events if metric.kind == "label_loss" else unit.total, x
+            unit.brought = unit.brought.beneath(number)
 
 
 def _entries(journal: Path, since: float) -> Iterator[Entry]:
@@ -182,12 +167,3 @@ def _written(journal: Path, number: int) -> float:
         return path(journal, number).stat().st_mtime
     except FileNotFoundError:
         return 0.0
-
-
-def _own(prediction: str) -> str:
-    """The unit of a request that is its own."""
-    return f"\0{format_prediction_id(parse_prediction_id(prediction)[0])}"
-
-
-def _finite(total: float) -> float:
-    return min(max(total, -LARGEST), LARGEST)

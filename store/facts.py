@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
+from core.values import finite
 from store import dialect
 from store.tables import (
     arm_counts,
@@ -23,7 +23,6 @@ from store.tables import (
 )
 
 _CHUNK = 500
-LARGEST = sys.float_info.max
 OPEN = "open"
 
 
@@ -129,7 +128,7 @@ def totals_of(connection: sa.Connection, experiment: str, names: Iterable[str]) 
     query = sa.select(unit_totals).where(unit_totals.c.experiment == experiment)
     found = (row for chunk in _chunks(names) for row in connection.execute(query.where(unit_totals.c.unit.in_(chunk))))
     # Each part of a sum is finite, but the store may have added two of them to infinity.
-    return {(row.unit, row.metric): (min(max(row.total, -LARGEST), LARGEST), row.events) for row in found}
+    return {(row.unit, row.metric): (finite(row.total), row.events) for row in found}
 
 
 def save_values(connection: sa.Connection, rows: Sequence[ValueRow]) -> None:
@@ -256,11 +255,6 @@ def take_waiting(connection: sa.Connection, experiment: str, names: Iterable[str
 def expire_waiting(connection: sa.Connection, arrived_by: float) -> list[WaitingRow]:
     """Remove and return the outcomes that arrived at or before that time."""
     return _take(connection, waiting.c.at <= arrived_by)
-
-
-def waiting_count(connection: sa.Connection, experiment: str) -> int:
-    """How many outcomes of an experiment wait for their unit."""
-    return connection.scalar(sa.select(sa.func.count()).select_from(waiting).where(waiting.c.experiment == experiment)) or 0
 
 
 def _take(connection: sa.Connection, condition: sa.ColumnElement[bool]) -> list[WaitingRow]:

@@ -43,12 +43,10 @@ class Tick(NamedTuple):
 
 
 class Watched(NamedTuple):
-    """The look, from 1, at which each experiment was first shown to be better and worse, 0 where never; and the largest log evidence."""
+    """The look, from 1, at which each experiment was first shown to be better and worse, 0 where never."""
 
     better: IntArray
     worse: IntArray
-    better_evidence: FloatArray
-    worse_evidence: FloatArray
 
 
 class First:
@@ -92,16 +90,14 @@ def clocked(design: Design, looks: Iterable[Look], *, guarded: bool = True) -> I
 
 def always(design: Design, ticks: Iterable[Tick]) -> Watched:
     """The always-valid test in both directions: shown from the look on at which M ≥ 1/α."""
-    better = worse = np.full(1, np.nan)
     firsts: tuple[First, First] | None = None
     for number, tick in enumerate(ticks, start=1):
         firsts = firsts or (First(tick.units.size), First(tick.units.size))
         for first, evidence in zip(firsts, (tick.better, tick.worse), strict=True):
             first.see(number, evidence >= -math.log(design.alpha))
-        better, worse = np.fmax(better, tick.better), np.fmax(worse, tick.worse)
     if firsts is None:
         raise ValueError("no looks were made")
-    return Watched(firsts[0].look, firsts[1].look, better, worse)
+    return Watched(firsts[0].look, firsts[1].look)
 
 
 def naive(alpha: float, looks: Iterable[Look]) -> IntArray:

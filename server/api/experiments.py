@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import msgspec
@@ -54,9 +56,11 @@ def list_experiments() -> Response:
 def create() -> Response:
     """A new experiment."""
     given = body(CreateBody)
-    design = _design(given)
     salt = secrets.token_hex(8) if given.rerandomise else None
-    made = experiment.create(home().place, given.experiment, given.endpoint, design, order(given.reason), draft=given.draft, salt=salt)
+    by = order(given.reason)
+    with _in_the_design():
+        design = convert(metric.complete(home().store, given.endpoint, given.design), Design, "design.")
+        made = experiment.create(home().place, given.experiment, given.endpoint, design, by, draft=given.draft, salt=salt)
     return _changed(made, 201)
 
 
@@ -92,12 +96,15 @@ def show_looks(name: str) -> Response:
     return answer({"looks": looking.history(home().store, name)})
 
 
-def _design(given: CreateBody) -> Design:
+@contextmanager
+def _in_the_design() -> Iterator[None]:
+    """Errors of metrics name them by their place in the body."""
     try:
-        filled = metric.complete(home().store, given.endpoint, given.design)
+        yield
     except Invalid as error:
+        if error.field is None or error.field.partition(".")[0] != "metrics":
+            raise
         raise inside("design.", error) from None
-    return convert(filled, Design, "design.")
 
 
 def _changed(found: Changed, status: int = 200) -> Response:

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from server.cli.options import home, json_option, order, show, table
+from server.cli.usage import options_as_given
 
 _KINDS = ("continuous", "binary", "count", "ratio", "quantile", "label_loss")
 _COLUMNS = ("name", "role", "kind", "direction", "of", "window_seconds", "cap", "covariate", "mde", "margin", "weight", "since")
@@ -69,7 +70,8 @@ def declare(endpoint: str, reason: str | None, as_json: bool, **fields: Any) -> 
     from server.decoding import convert
 
     given = {name: value for name, value in fields.items() if value is not None}
-    found = metric.declare(home().place, endpoint, convert(given, Metric), order(reason))
+    with options_as_given():
+        found = metric.declare(home().place, endpoint, convert(given, Metric), order(reason))
     show(found, f"metric {found['name']} on {endpoint}: {_sentence(found)}", as_json=as_json)
 
 

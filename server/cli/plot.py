@@ -8,7 +8,7 @@ import click
 
 from core.errors import NotFound, TiltyardError
 from server.cli.options import home
-from server.cli.usage import wrong_usage
+from server.cli.usage import options_as_given, wrong_usage
 
 _FORMS = {".svg": "svg", ".png": "png"}
 
@@ -22,13 +22,10 @@ def command(name: str, output: Path, metrics: tuple[str, ...]) -> None:
     form = _FORMS.get(output.suffix.lower())
     if form is None:
         wrong_usage(f"-o {output}: expected a name that ends in .svg or .png")
-    from core.errors import Invalid
     from flows.plot import plot
 
-    try:
+    with options_as_given():
         picture = plot(home().store, name, metrics, "png" if form == "png" else "svg")
-    except Invalid as error:
-        wrong_usage(error.message)
     try:
         output.write_bytes(picture)
     except FileNotFoundError:

@@ -9,7 +9,7 @@ import click
 
 from experiments.text import grid, number
 from server.cli.options import home, json_option, show
-from server.cli.usage import wrong_usage
+from server.cli.usage import options_as_given
 from server.home import clock
 
 _TESTS = ("always-valid", "group-sequential", "fixed-horizon")
@@ -33,17 +33,14 @@ _TESTS = ("always-valid", "group-sequential", "fixed-horizon")
 @json_option
 def command(window: float | None, lateness: float | None, as_json: bool, **given: Any) -> None:
     """Say how many units each arm needs, and for how many days: from the endpoint's own traffic, or from figures given by hand."""
-    from core.errors import Invalid
     from flows.planning import Question, Source, size
 
     def source() -> Source:
         here = home()
         return Source(here.store, here.journal, clock)
 
-    try:
+    with options_as_given():
         found = size(Question(window_seconds=window, lateness_seconds=lateness, **given), source)
-    except Invalid as error:
-        wrong_usage(error.message)
     show(found, "\n".join(_told(found)), as_json=as_json)
 
 

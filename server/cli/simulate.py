@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from server.cli.options import json_option, show, table
+from server.cli.usage import options_as_given
 
 
 @click.command("simulate")
@@ -40,7 +41,8 @@ def command(metric_kind: str, split: str, as_json: bool, **given: Any) -> None:
     from experiments.simulation.planned import simulate
 
     shape: Any = metric_kind
-    found = simulate(Planned(kind=shape, split=_weights(split), **given))
+    with options_as_given():
+        found = simulate(Planned(kind=shape, split=_weights(split), **given))
     show(found, _text(found), as_json=as_json)
 
 

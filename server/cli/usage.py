@@ -3,12 +3,25 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import NoReturn
 
 import click
+
+from core.errors import Invalid
 
 
 def wrong_usage(message: str) -> NoReturn:
     """End with 2 and one line on standard error, whatever the message repeats of the input."""
     click.echo("tiltyard: " + "".join(each if each.isprintable() else " " for each in message), err=True)
     sys.exit(2)
+
+
+@contextmanager
+def options_as_given() -> Iterator[None]:
+    """What is found invalid in here are the command's own words and options, not a file or the state: that is wrong usage."""
+    try:
+        yield
+    except Invalid as error:
+        wrong_usage(error.message)

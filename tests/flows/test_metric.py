@@ -156,7 +156,7 @@ def test_earlier_needs_a_declaration(credit: World, declared: Metric | None) -> 
         declare(credit, declared)
     with pytest.raises(Invalid, match="tiltyard metric declare revenue --endpoint credit --covariate earlier") as caught:
         begin(credit, EARLIER)
-    assert caught.value.field == "design.metrics.revenue.covariate"
+    assert caught.value.field == "metrics.revenue.covariate"
 
 
 def test_a_draft_whose_history_was_forgotten(credit: World) -> None:

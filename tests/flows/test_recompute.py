@@ -181,6 +181,9 @@ def test_a_draft(home: Logged) -> None:
     experiment.create(home.place, "e1", "credit", DESIGN, order(1.0), draft=True)
     with pytest.raises(Conflict, match="draft"):
         home.recompute()
+    experiment.stop(home.place, "e1", order(2.0))
+    with pytest.raises(Conflict, match="was given up before it had begun"):
+        home.recompute()
     with pytest.raises(NotFound, match="e9"):
         home.recompute("e9")
 
