@@ -103,7 +103,7 @@ def _bounded(design: Design, c: Comparison, v: float) -> Comparison:
         return c
     if c.effect is None or c.variance is None or c.estimate is None or c.se is None or min(c.compared) < FEWEST_SUCCESS:
         return c
-    x = always_valid.clock(v, c.variance, c.effect, design.alpha, design.power)
+    x = always_valid.clock(v, c.variance, c.effect, design.alpha, design.planned_power)
     reach = c.metric.sign * float(always_valid.boundary(x, design.alpha)) * c.se
     if not (math.isfinite(reach) and math.isfinite(c.estimate - reach) and math.isfinite(c.estimate + reach)):
         return c
@@ -168,7 +168,7 @@ def days_left(design: Design, snapshot: Snapshot, comparison: Comparison) -> flo
     phase = snapshot.phases[last]
     until = snapshot.at if phase.end is None else min(snapshot.at, phase.end + design.maturity_seconds)
     elapsed = until - phase.start - design.maturity_seconds
-    done = float(always_valid.clock(float(gained.sum()), variance, matters, design.alpha, design.power))
+    done = float(always_valid.clock(float(gained.sum()), variance, matters, design.alpha, design.planned_power))
     share = done * float(gained[last] / gained.sum())  # of the planned sample, what that phase has brought
     days = max(0.0, goal - done) * elapsed / share / DAY if elapsed > 0.0 and share > 0.0 else math.inf
     return days if math.isfinite(days) else None

@@ -9,7 +9,7 @@ import msgspec
 
 from core.errors import Invalid
 from experiments.methods.group_sequential import Spending
-from experiments.methods.power import GROUP_SEQUENTIAL
+from experiments.methods.power import GROUP_SEQUENTIAL, of_each
 from experiments.metric import Metric
 from experiments.units import Window
 
@@ -133,6 +133,11 @@ class Design(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     def maturity_seconds(self) -> float:
         """From a unit's entry until it is analysed on every metric."""
         return max(self.window(metric).matures(0.0) for metric in self.metrics)
+
+    @property
+    def planned_power(self) -> float:
+        """Of each test: the success metrics' and every guardrail's must come out together with `power`."""
+        return of_each(self.power, sum(metric.role == "guardrail" for metric in self.metrics))
 
     @property
     def success(self) -> list[Metric]:

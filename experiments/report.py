@@ -14,7 +14,7 @@ from experiments.evidence import Evidence
 from experiments.figures import fields, figures
 from experiments.slices import slices
 from experiments.snapshot import Phase, Snapshot
-from experiments.tracking import FEWEST_SUCCESS
+from experiments.tracking import FEWEST_HARM_LIN, FEWEST_SUCCESS
 from experiments.verdict import decide, overall
 
 
@@ -84,6 +84,7 @@ def _phase(phase: Phase) -> dict[str, Any]:
 
 def _notes(design: Design, snapshot: Snapshot) -> list[str]:
     tests, family = len(design.deciding) * len(snapshot.treatments), len(design.success) * len(snapshot.treatments)
+    lin = f" ({FEWEST_HARM_LIN} with lin)" if any(metric.estimator == "lin" for metric in design.metrics) else ""
     late = f", if it arrived within {design.lateness_seconds:g} s after that" if design.lateness_seconds else ""
     own = any((m.window_seconds, m.lateness_seconds) != (None, None) for m in design.metrics)
     notes = [
@@ -93,7 +94,7 @@ def _notes(design: Design, snapshot: Snapshot) -> list[str]:
         f"Over {tests} test{'' if tests == 1 else 's'} for harm, the probability that any rolls back falsely"
         f" is at most {min(1.0, tests * design.alpha):.3g}.",
         f"Evidence is taken at looks, every {design.look_every_seconds:g} s of journal time: success from {FEWEST_SUCCESS} matured units"
-        f" per arm on, harm from {FEWEST_HARM}. Reading this report is no look and costs nothing.",
+        f" per arm on, harm from {FEWEST_HARM}{lin}. Reading this report is no look and costs nothing.",
         _on_success(design),
         "`fixed` is right only if it is read once, at a time chosen before the start; for watching there is p_value.",
     ]

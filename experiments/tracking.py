@@ -125,7 +125,9 @@ def track(
     planned = effect(design, metric, maxima)
     if planned is None:
         return after
-    gathered = float(always_valid.clock(now.v, maxima[metric.name].variance, planned, design.alpha, design.power)) / design.planned_samples
+    gathered = (
+        float(always_valid.clock(now.v, maxima[metric.name].variance, planned, design.alpha, design.planned_power)) / design.planned_samples
+    )
     return _interim(design, after, now, metric.sign, Interim(1.0 if horizon else min(1.0, gathered), now.z, gathered))
 
 
@@ -134,7 +136,7 @@ def _now(design: Design, known: Track, frozen: Mapping[str, Frozen], metric: Met
     v = max(known.v, float(sums.v))
     if matters is None or not (0.0 < v < math.inf and np.isfinite(sums.u)):
         return None
-    x = float(always_valid.clock(v, frozen[metric.name].variance, matters, design.alpha, design.power))
+    x = float(always_valid.clock(v, frozen[metric.name].variance, matters, design.alpha, design.planned_power))
     if not 0.0 < x < math.inf:  # a difference that matters so little, or so much, that no clock can be set by it
         return None
     return Now(metric.sign * float(sums.u), float(sums.h), v, x, floor(metric, matters), units)

@@ -170,6 +170,7 @@ def _change_in(
     plan = matching(connection, endpoint, order)
     change = _after_what_is_settled(connection, follow(connection, plan))
     _check_inputs(connection, change.plan)
+    _check_rise(connection, plan, change.plan)
     plans.append(connection, _row(change.plan))
     if change.ended is not None:
         experiments.update(connection, change.ended, state=experiments.STOPPED, stopped=change.plan.at, because=change.because)
@@ -208,6 +209,27 @@ def _check_inputs(connection: sa.Connection, plan: Plan) -> None:
     """The arms' inputs must go together; raises Conflict naming the feature otherwise."""
     cards = known.Known()
     inputs_of(plan, lambda version: cards.card(connection, version).signature)
+
+
+def _check_rise(connection: sa.Connection, before: Plan, plan: Plan) -> None:
+    """While the experiment that goes on is invalid no treatment gets more traffic: nobody knows what it does. Raises Conflict."""
+    if plan.experiment is None or plan.experiment != before.experiment:
+        return
+    if all(_traffic(plan, arm) <= _traffic(before, arm) for arm in plan.arms if arm != CONTROL):
+        return
+    from flows import report  # here, since only this needs what takes a while to import
+
+    found = report.report_in(connection, plan.experiment)
+    if found["verdict"] == "invalid":
+        raise Conflict(
+            f"experiment {plan.experiment} is invalid, and while it is, no treatment's share may rise: stop it first; {found['reason']}",
+            code="experiment-invalid",
+        )
+
+
+def _traffic(plan: Plan, arm: str) -> float:
+    """The arm's share of all units."""
+    return plan.enrolment * plan.share(arm) if plan.mode == "split" and arm in plan.arms else 0.0
 
 
 def _champion_moves(connection: sa.Connection, plan: Plan, arm: str) -> tuple[AliasMove, ...]:

@@ -13,7 +13,7 @@ import msgspec
 from core.clock import Clock, to_rfc3339
 from core.errors import Invalid, Refused
 from core.ids import check_name
-from experiments.design import Test
+from experiments.design import MOST_METRICS, Test
 from experiments.methods import power, ratio
 from experiments.methods.covariate import theta
 from experiments.methods.means import NEAR_ZERO
@@ -42,6 +42,7 @@ class Question(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     `mde` is in the metric's units, with `relative` a share of its mean; without it the sizes of several are found. `split` is
     control:treatment. The windows (seconds) are the declared ones where they are None. Of the journal the last `days_back` days are read.
+    `guardrails` are to hold as well; None: as many as are declared on the endpoint, none by hand.
     """
 
     endpoint: str | None = None
@@ -58,6 +59,7 @@ class Question(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     baseline: float | None = None
     sd: float | None = None
     daily_units: float | None = None
+    guardrails: int | None = None
 
 
 class Basis(NamedTuple):
@@ -96,11 +98,15 @@ def size(question: Question, source: Callable[[], Source]) -> dict[str, Any]:
     Raises Invalid naming the field, NotFound on an unknown endpoint, and Refused where the traffic does not tell.
     """
     plan = _plan(question)
+    guardrails = question.guardrails or 0
     if question.endpoint is None:
         basis, said, notes = _by_hand(question)
     else:
-        basis, said, notes = _observed(question, source())
-    sizes = _sizes(question, basis, plan._replace(correlation=basis.correlation))
+        here = source()
+        basis, said, notes = _observed(question, here)
+        if question.guardrails is None:
+            guardrails = _guardrails(here.store, question.endpoint, question.metric)
+    sizes = _sizes(question, basis, plan._replace(power=power.of_each(question.power, guardrails), correlation=basis.correlation))
     if any(row["n_control"] and min(row["n_control"], row["n_treatment"]) < FEWEST_SUCCESS for row in sizes):
         notes = [*notes, f"No success is decided before {FEWEST_SUCCESS} units per arm."]
     return {
@@ -109,6 +115,7 @@ def size(question: Question, source: Callable[[], Source]) -> dict[str, Any]:
         "test": question.test,
         "alpha": question.alpha,
         "power": question.power,
+        "guardrails": guardrails,
         "split": question.split,
         "based_on": said,
         "sizes": sizes,
@@ -125,9 +132,18 @@ def _plan(question: Question) -> Plan:
         raise Invalid(f"mde: expected a finite number above 0, got {question.mde:g}", field="mde")
     if question.relative and question.mde is None:
         raise Invalid("relative: expected together with an mde", field="relative")
+    if question.guardrails is not None and not 0 <= question.guardrails <= MOST_METRICS:
+        raise Invalid(f"guardrails: expected 0 to {MOST_METRICS}, got {question.guardrails}", field="guardrails")
     plan = Plan(question.alpha, question.power, treatment / control, 0.0, _DESIGNS[question.test])
     power.for_means(1.0, 1.0, plan)  # what is wrong with alpha or power is said before the journal is read
     return plan
+
+
+def _guardrails(store: Store, endpoint: str, planned: str | None) -> int:
+    """How many are declared, other than the metric that is planned."""
+    with store.read() as connection:
+        rows = metrics.of_endpoint(connection, endpoint)
+    return sum(row.metric != planned and decode_metric(row.body).role == "guardrail" for row in rows)
 
 
 def _by_hand(question: Question) -> tuple[Basis, dict[str, Any], list[str]]:

@@ -92,7 +92,7 @@ class SrmSequentialInput(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
 
 
 def srm_sequential(given: SrmSequentialInput) -> dict[str, Any]:
-    """The log evidence and p value after each batch. Raises Invalid naming the field, and Refused beyond 1e11 units."""
+    """The log evidence and p value after each batch. Raises Invalid naming the field, and Refused without units or beyond 1e11 of them."""
     if given.prior is not None and given.concentration is not None:
         raise Invalid("prior: expected a concentration or a prior, got both", field="prior")
     told = given.expected or given.prior
@@ -103,6 +103,8 @@ def srm_sequential(given: SrmSequentialInput) -> dict[str, Any]:
     for index, batch in enumerate(given.counts):
         _matching(batch, theta, f"counts[{index}]")
     totals = np.cumsum(np.asarray(given.counts, dtype=np.float64), axis=0)
+    if not totals[-1].sum() > 0.0:
+        raise Refused("no units: there is nothing to compare with the shares")
     if not totals[-1].sum() + prior.sum() <= MOST_UNITS:
         raise Refused(f"more than {MOST_UNITS:g} units: the evidence would be lost in rounding")
     evidence = log_evidence(totals, prior, float(prior.sum())) + totals @ np.log(prior / prior.sum() / theta)

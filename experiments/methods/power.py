@@ -51,6 +51,13 @@ class Plan(NamedTuple):
     two_sided: bool = False
 
 
+def of_each(power: float, guardrails: int) -> float:
+    """The power for which each test is planned where a success metric and every guardrail must come out for a promotion: each of the G + 1
+    tests may miss a (G + 1)-th of β, so that all hold with `power` (Bonferroni).
+    """
+    return 1.0 - (1.0 - power) / (guardrails + 1)
+
+
 def for_means(deviation: float, effect: float, plan: Plan) -> Size:
     """n_C = σ²(1 − R²)(1 + 1/k)(z_α + z_β)²/effect², times the inflation of the design, and n_T = k n_C.
 

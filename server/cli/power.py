@@ -30,6 +30,7 @@ _TESTS = ("always-valid", "group-sequential", "fixed-horizon")
 @click.option("--baseline", type=float, help="Without an endpoint: the mean, or without --sd the proportion.")
 @click.option("--sd", type=float, help="Without an endpoint: the standard deviation of the units' values.")
 @click.option("--daily-units", type=float, metavar="N", help="Without an endpoint: new units in a day.")
+@click.option("--guardrails", type=int, metavar="N", help="How many are to hold as well.  [default: as declared on the endpoint]")
 @json_option
 def command(window: float | None, lateness: float | None, as_json: bool, **given: Any) -> None:
     """Say how many units each arm needs, and for how many days: from the endpoint's own traffic, or from figures given by hand."""
@@ -46,7 +47,9 @@ def command(window: float | None, lateness: float | None, as_json: bool, **given
 
 def _told(found: dict[str, Any]) -> Iterator[str]:
     what = f"{found['metric']} on {found['endpoint']}: " if found["endpoint"] else ""
-    yield f"{what}{found['test']}, power {found['power']:g} at alpha {found['alpha']:g}, one-sided, control:treatment {found['split']}"
+    together = {0: "", 1: " together with a guardrail"}.get(found["guardrails"], f" together with {found['guardrails']} guardrails")
+    yield f"{what}{found['test']}, power {found['power']:g}{together} at alpha {found['alpha']:g}, one-sided"
+    yield f"  control:treatment {found['split']}"
     yield from (f"  {line}" for line in (_by_hand if found["endpoint"] is None else _observed)(found["based_on"]))
     yield ""
     yield from grid(["mde", "of the mean", "control", "treatment", "days", ""], [_row(size) for size in found["sizes"]])

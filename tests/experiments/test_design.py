@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -10,7 +10,7 @@ import pytest
 
 from core.errors import Invalid
 from experiments.design import Design
-from experiments.metric import Metric
+from experiments.metric import Metric, Role
 
 
 @pytest.mark.parametrize(
@@ -124,3 +124,10 @@ def test_the_longest_window_matures_last(design_of: Callable[..., Design]) -> No
     assert design_of(*metrics, lateness_seconds=600.0).maturity_seconds == 7800.0
     with pytest.raises(Invalid, match=r"\(7800\)"):
         design_of(*metrics, lateness_seconds=600.0, horizon_seconds=7800.0)
+
+
+@pytest.mark.parametrize(("roles", "planned"), [((), 0.8), (("guardrail",), 0.9), (("info", "guardrail", "guardrail", "guardrail"), 0.95)])
+def test_every_test_of_a_promotion_is_planned_at_its_share_of_beta(roles: Sequence[Role], planned: float) -> None:
+    """So that all come out together with the power that was asked for."""
+    more = [Metric(name=f"m{number}", role=role) for number, role in enumerate(roles)]
+    assert Design(metrics=[Metric(name="revenue"), *more], mde=1.0).planned_power == pytest.approx(planned)

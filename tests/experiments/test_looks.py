@@ -281,3 +281,21 @@ def test_looks_bear_extremes(design_of: Build, snapshot_of: Build, values: list[
     evidence = look(design, snapshot, NO_EVIDENCE)
     assert evidence.looks == 1
     assert msgspec.json.decode(msgspec.json.encode(evidence), type=Evidence) == evidence
+
+
+@pytest.mark.parametrize("fields", [{}, {"test": "group-sequential", "maximum": 1.0}], ids=["always-valid", "group-sequential"])
+def test_a_guardrail_makes_the_clock_slower(design_of: Build, snapshot_of: Build, summary_of: Build, fields: dict[str, Any]) -> None:
+    """Its success metric is tested as that of an experiment without it, which is planned for a power of 0.9 instead of 0.8."""
+    revenue, spend = summary_of(600, 1.0, 1.0), summary_of(600, 1.1, 1.0)
+    alone = snapshot_of(two_arms(revenue, spend))
+    both = snapshot_of({arm: {"revenue": each, "errors": each} for arm, each in (("control", revenue), ("treatment", spend))})
+    tracks = []
+    for design, snapshot in (
+        (design_of(power=0.9, **fields), alone),
+        (design_of(Metric(name="revenue"), Metric(name="errors", role="guardrail"), **fields), both),
+        (design_of(**fields), alone),
+    ):
+        found = report("e", "c", design, snapshot, look(design, snapshot, NO_EVIDENCE))["metrics"]["revenue"]["differences"]["treatment"]
+        tracks.append({name: found[name] for name in ("p_value", "lower", "harm")} | {"interims": found.get("interims")})
+    assert tracks[1] == tracks[0]
+    assert tracks[2] != tracks[0]

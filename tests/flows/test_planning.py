@@ -43,10 +43,10 @@ class Town(World):
         return format_prediction_id(self.writer.append(events.encode(event)))
 
     def declare(self, **fields: Any) -> None:
-        """Declare revenue on the endpoint."""
-        body = msgspec.json.encode(Metric(**{"name": "revenue", **fields}))
+        """Declare revenue, or the metric of another name, on the endpoint."""
+        metric = Metric(**{"name": "revenue", **fields})
         with self.store.write() as connection:
-            metrics.save(connection, MetricRow("credit", "revenue", 0.0, "me", body))
+            metrics.save(connection, MetricRow("credit", metric.name, 0.0, "me", msgspec.json.encode(metric)))
 
     def ask(self, now: float = START + 9 * DAY, **fields: Any) -> dict[str, Any]:
         """The answer to a question on revenue, whose window is an hour."""
@@ -342,3 +342,18 @@ def test_features_of_the_request_do_not_matter(town: Town) -> None:
     town.writer.append(b"\x91\xa1z")  # an event of a later version
     spend(town, [1.0, 2.0, 3.0])
     assert town.ask(mde=1.0)["based_on"]["units"] == 3
+
+
+def test_guardrails_take_their_share_of_beta(town: Town) -> None:
+    """Those declared on the endpoint, or as many as are said: all tests are to come out together with the power."""
+    spend(town, [1.0, 2.0, 3.0, 4.0] * 20)
+    alone, two = town.ask(mde=0.5), town.ask(mde=0.5, guardrails=1)
+    assert (alone["guardrails"], two["guardrails"]) == (0, 1)
+    assert two["sizes"] == town.ask(mde=0.5, power=0.9)["sizes"]
+    town.declare(name="errors", role="guardrail")
+    town.declare(name="revenue")
+    found = town.ask(mde=0.5)
+    assert (found["power"], found["guardrails"], found["sizes"]) == (0.8, 1, two["sizes"])
+    assert town.ask(mde=0.5, guardrails=0)["sizes"] == alone["sizes"]
+    with pytest.raises(Invalid, match="guardrails: expected 0 to 30, got -1"):
+        town.ask(guardrails=-1)

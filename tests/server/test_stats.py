@@ -131,6 +131,7 @@ def test_a_prior_that_is_not_at_the_shares() -> None:
         ("srm", {"counts": [3, 4]}, "χ² needs 5"),
         ("srm", {"expected": [1e300, 1e-300]}, "too far apart"),
         ("srm-sequential", {"counts": [[10**12, 10**12]]}, "rounding"),
+        ("srm-sequential", {"counts": [[0, 0]]}, "no units"),
         ("power", {"mde": 1e-200}, "range"),
         ("power", {"daily_units": 1e-9}, "not end"),
         ("quantile", {"nu": 5e-324}, "range"),
