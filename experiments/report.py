@@ -90,7 +90,8 @@ def _notes(design: Design, snapshot: Snapshot) -> list[str]:
     notes = [
         f"An outcome counts within {design.window_seconds:g} s of its unit's entry{late}; a unit is analysed once that time has passed."
         + (" Metrics that declare a window of their own have that one." if own else ""),
-        f"Each direction is controlled at alpha = {design.alpha:g}, not both jointly.",
+        f"Each direction is controlled at alpha = {design.alpha:g}, not both jointly: a false promote or a false rollback come together"
+        f" at most at {min(1.0, 2.0 * design.alpha):g}.",
         f"Over {tests} test{'' if tests == 1 else 's'} for harm, the probability that any rolls back falsely"
         f" is at most {min(1.0, tests * design.alpha):.3g}.",
         f"Evidence is taken at looks, every {design.look_every_seconds:g} s of journal time: success from {FEWEST_SUCCESS} matured units"

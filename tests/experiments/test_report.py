@@ -255,12 +255,14 @@ def test_what_is_said(design_of: Build, ramp: Any) -> None:
     notes = " ".join(read(design_of(*metrics, lateness_seconds=60.0, alpha=0.02), ramp[0])["notes"])
     for said in (
         "within 3600 s of its unit's entry, if it arrived within 60 s after that",
-        "Each direction is controlled at alpha = 0.02, not both jointly",
+        "Each direction is controlled at alpha = 0.02, not both jointly: a false promote or a false rollback come together at most at 0.04",
         "Over 3 tests for harm, the probability that any rolls back falsely is at most 0.06",
         "every 300 s of journal time: success from 500 matured units per arm on, harm from 20",
         "Holm over 2 metrics and arms",
     ):
         assert said in notes
+    adjusted = design_of(Metric(name="revenue", covariate="champion_score", estimator="lin"))
+    assert "on, harm from 20 (100 with lin)" in " ".join(read(adjusted, ramp[0])["notes"])
 
 
 def test_days_left(design_of: Build, snapshot_of: Build, summary_of: Build) -> None:
