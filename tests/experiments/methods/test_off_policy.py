@@ -162,6 +162,19 @@ def test_refused(rows: list[Logged], reason: str) -> None:
         off_policy(rows)
 
 
+@pytest.mark.parametrize(("of_a", "errors"), [(229, 2.93), (230, 3.03), (237, 3.76), (239, 3.97), (171, -2.93), (170, -3.03), (163, -3.76)])
+def test_the_mean_weight_may_be_3_standard_errors_from_1(of_a: int, errors: float) -> None:
+    """Of 400 rows at even odds 200 should be of the action with the weight 1.6: 29 more or fewer are borne, 30 are not."""
+    weights = np.array([1.6] * of_a + [0.4] * (400 - of_a))
+    assert (weights.mean() - 1.0) / stats.sem(weights) == pytest.approx(errors, abs=0.01)
+    rows = [replace(row, action="a" if i < of_a else "b", target={"a": 0.8, "b": 0.2}) for i, row in enumerate(constant(400))]
+    if abs(errors) < 3.0:
+        assert off_policy(rows).mean_weight == pytest.approx(weights.mean())
+    else:
+        with pytest.raises(Refused, match="further than 3 standard errors from 1"):
+            off_policy(rows)
+
+
 def test_refused_whatever_the_minimum() -> None:
     """One row has no standard error, and a target that never meets the log has no weights, also without a minimum."""
     with pytest.raises(Refused, match="2 values"):
