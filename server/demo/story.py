@@ -131,12 +131,14 @@ def _ramp(client: Client, server: Served, live: Sequence[Reading]) -> None:
         "Each reading is a unit and asks once; what its decision was worth is posted back. After each step enrolment rises: "
         "more units take part, nobody changes arm, and the evidence of before goes on counting."
     )
-    begin = 0
+    begin, verdict, served = 0, "", RAMP[0][1]
     for number, (share, enrolment) in enumerate(RAMP):
-        if number:
+        # About one random deal in a thousand fails a check: then no treatment may get more traffic.
+        if number and verdict != "invalid":
             _set_enrolment(client, enrolment)
+            served = enrolment
         end = len(live) if number == len(RAMP) - 1 else begin + round(share * len(live))
-        _step(client, server, live[begin:end], enrolment)
+        verdict = _step(client, server, live[begin:end], served)
         begin = end
 
 
@@ -146,7 +148,8 @@ def _set_enrolment(client: Client, enrolment: float) -> None:
     _check_applied(client.put(f"{_SPLIT}/traffic?wait=5s", {"weights": weights, "enrolment": enrolment, "reason": reason}))
 
 
-def _step(client: Client, server: Served, part: Sequence[Reading], enrolment: float) -> None:
+def _step(client: Client, server: Served, part: Sequence[Reading], enrolment: float) -> str:
+    """Replay a part of the traffic; the verdict after it."""
     with click.progressbar(length=len(part), label=f"  enrolment {enrolment:>4.0%}", show_pos=True) as bar:
         seconds = replay(server.address, ENDPOINT, METRIC, part, bar.update)
     found = _settled(client)
@@ -157,6 +160,7 @@ def _step(client: Client, server: Served, part: Sequence[Reading], enrolment: fl
         f"matured so far: {units}",
         f"verdict: {found['verdict']}. {found['reason']}",
     )
+    return str(found["verdict"])
 
 
 def _settled(client: Client) -> Any:
