@@ -48,8 +48,10 @@ def command(window: float | None, lateness: float | None, as_json: bool, **given
 def _told(found: dict[str, Any]) -> Iterator[str]:
     what = f"{found['metric']} on {found['endpoint']}: " if found["endpoint"] else ""
     together = {0: "", 1: " together with a guardrail"}.get(found["guardrails"], f" together with {found['guardrails']} guardrails")
-    yield f"{what}{found['test']}, power {found['power']:g}{together} at alpha {found['alpha']:g}, one-sided"
-    yield f"  control:treatment {found['split']}"
+    yield (
+        f"{what}{found['test']}, power {found['power']:g}{together} at alpha {found['alpha']:g}, one-sided,"
+        f" control:treatment {found['split']}"
+    )
     yield from (f"  {line}" for line in (_by_hand if found["endpoint"] is None else _observed)(found["based_on"]))
     yield ""
     yield from grid(["mde", "of the mean", "control", "treatment", "days", ""], [_row(size) for size in found["sizes"]])
