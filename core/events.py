@@ -26,6 +26,7 @@ class Predicted(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="p")
 
     `unit` is None where none was given: the request is its own unit. `rows` are the features as served, in the order
     of the plan's inputs. `latency` is the model's time in seconds. `context` is what the client said of the request beyond its features.
+    `snapshot` is the learner's snapshot that answered; 0: the version as it was registered.
     """
 
     at: float
@@ -40,6 +41,7 @@ class Predicted(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="p")
     outputs: list[Output]
     latency: float
     context: dict[str, str] | None = None
+    snapshot: int = 0
 
 
 class Observed(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="o"):
@@ -71,7 +73,35 @@ class Tick(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="t"):
     at: float
 
 
-Event: TypeAlias = Predicted | Observed | Unlogged | Tick
+class Example(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="x"):
+    """A labelled row that was posted to the model's learners without a prediction. `features` by name, as the signature reads them."""
+
+    at: float
+    model: str
+    features: dict[str, Value]
+    label: Label
+    id: str | None
+
+
+class Restored(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="r"):
+    """From here on the learner of `version` (`churn@1`) goes on from the state of the version `to`, which it had published."""
+
+    at: float
+    version: str
+    to: str
+
+
+class Streamed(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="s"):
+    """One event of a stream, of `timestamp`; `values` are its fields, the entity keys among them."""
+
+    at: float
+    stream: str
+    values: dict[str, Value]
+    timestamp: float
+    id: str | None
+
+
+Event: TypeAlias = Predicted | Observed | Unlogged | Tick | Example | Restored | Streamed
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder: msgspec.msgpack.Decoder[Event] = msgspec.msgpack.Decoder(Event)

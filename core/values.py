@@ -18,13 +18,14 @@ Label: TypeAlias = str | int | float | bool
 
 
 class Output(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
-    """What a model says of one row: a classifier gives `label` (and `probabilities` where it can), a regressor `value`.
+    """What a model says of one row: a classifier gives `label` (and `probabilities` where it can), every other model `value`.
 
-    `probabilities` maps str(label) to a probability, in the model's class order.
+    `probabilities` maps str(label) to a probability, in the model's class order. A label or value of None: a model that learns
+    while it serves has learnt too little yet to say.
     """
 
-    label: Label | msgspec.UnsetType = msgspec.UNSET
-    value: float | msgspec.UnsetType = msgspec.UNSET
+    label: Label | msgspec.UnsetType | None = msgspec.UNSET
+    value: float | msgspec.UnsetType | None = msgspec.UNSET
     probabilities: dict[str, float] | msgspec.UnsetType = msgspec.UNSET
 
 

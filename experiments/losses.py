@@ -33,8 +33,10 @@ def same(own: Label, label: Label) -> bool:
 
 
 def is_right(output: Output, label: Label) -> bool | None:
-    """Whether a classifier answered the true label; None where the answer is a regressor's."""
-    return None if output.label is UNSET else same(output.label, label)
+    """Whether a classifier answered the true label, which one that had nothing to say did not; None where the answer is a regressor's."""
+    if output.label is UNSET:
+        return None
+    return output.label is not None and same(output.label, label)
 
 
 def true_class(output: Output, label: Label) -> str | None:
@@ -58,7 +60,7 @@ def loss(kind: Loss, output: Output, label: Label) -> float | None:
         return None if right is None else float(not right)
     if kind == "log_loss":
         return _log_loss(output, label)
-    if output.value is UNSET or isinstance(label, str):
+    if output.value is UNSET or output.value is None or isinstance(label, str):
         return None
     size = abs(output.value - label)
     return min(size if kind == "absolute" else size * size, LARGEST)

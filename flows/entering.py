@@ -136,14 +136,14 @@ def covariates(metrics: Sequence[Metric], history: Mapping[str, tuple[float, int
 
 def score(output: Output) -> float:
     """An answer as one number: the value, the probability of the last of two classes, of the label among more, or a label that is one."""
-    if output.value is not msgspec.UNSET:
+    if isinstance(output.value, float):
         return output.value
     of_two = losses.score(output)
     if of_two is not None:
         return of_two
     if output.probabilities is not msgspec.UNSET:
         return max(output.probabilities.values(), default=0.0)
-    return 0.0 if output.label is msgspec.UNSET or isinstance(output.label, str) else float(output.label)
+    return float(output.label) if isinstance(output.label, float | int) else 0.0
 
 
 def _part(value: Label | Value) -> str:

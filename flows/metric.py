@@ -88,7 +88,7 @@ def check_losses(connection: sa.Connection, endpoint: str, metrics: Sequence[Met
     cards = [known.decode_card(registry.version_row(connection, parse_version(arm.version)).card) for arm in plan.arms.values()]
     for metric in metrics:
         for card in cards:
-            if metric.loss is not None and (card.signature.task == "regression") != (metric.loss in OF_VALUES):
+            if metric.loss is not None and (card.signature.task != "classification") != (metric.loss in OF_VALUES):
                 needed = "values (regressors)" if metric.loss in OF_VALUES else "labels (classifiers)"
                 said = f"{metric.loss} is a loss of {needed}, {endpoint} has models for {card.signature.task}"
                 raise Invalid(f"metrics.{metric.name}.loss: {said}", field=f"metrics.{metric.name}.loss")

@@ -7,6 +7,7 @@ import msgspec
 from models.artefact import Format
 from models.compile import Compiled
 from models.estimator import Layout
+from models.learner.settings import RiverCard
 from models.profile import Profile
 from models.signature import Signature, Task
 
@@ -16,7 +17,7 @@ class Card(msgspec.Struct, frozen=True, kw_only=True):
 
     `blobs` maps a role (`artefact`, `golden`) to the SHA-256 of its content. `layout` is what an estimator served natively
     is handed, else None. `compiled`: None where the model came as ONNX. `tolerance` is the largest difference allowed
-    to golden rows. `seconds_per_row` was measured where the model was registered.
+    to golden rows. `seconds_per_row` was measured where the model was registered. `river`: what River models say beyond others.
     """
 
     signature: Signature
@@ -31,13 +32,14 @@ class Card(msgspec.Struct, frozen=True, kw_only=True):
     source_digest: str
     seconds_per_row: float
     notes: tuple[str, ...] = ()
+    river: RiverCard | None = None
 
     @property
     def task(self) -> Task:
-        """Classification or regression."""
+        """What it is asked: a classification answers a label, all others a value."""
         return self.signature.task
 
     @property
     def runtime(self) -> str:
-        """`linear`, `onnx` or `sklearn`."""
-        return self.format if self.format in ("linear", "onnx") else "sklearn"
+        """`linear`, `onnx`, `river` or `sklearn`."""
+        return self.format if self.format in ("linear", "onnx", "river") else "sklearn"

@@ -97,7 +97,7 @@ def categories(values: Sequence[object]) -> Categories:
 
 
 def _answers(signature: Signature, outputs: Sequence[Output]) -> dict[str, Column]:
-    if signature.task == "regression":
+    if signature.task != "classification":
         return {"value": numbers([output.value for output in outputs if isinstance(output.value, float)])}
     columns: dict[str, Column] = {"label": categories([output.label for output in outputs])}
     given = [output.probabilities for output in outputs if isinstance(output.probabilities, dict)]

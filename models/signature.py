@@ -11,7 +11,8 @@ from core.errors import Invalid
 from core.values import Label, Row, Value
 
 Kind: TypeAlias = Literal["float", "int", "str", "bool"]
-Task: TypeAlias = Literal["classification", "regression"]
+Task: TypeAlias = Literal["classification", "regression", "forecast", "anomaly"]
+"""All but a classification answer a value."""
 
 MOST_CATEGORIES = 100
 """A text feature with more distinct values than this is free text: its values are not listed."""

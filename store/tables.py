@@ -259,6 +259,48 @@ set_aside = Table(
     Column("at", Float, nullable=False),
 )
 
+snapshots = Table(
+    "snapshots",
+    metadata,
+    Column("model", String(100), primary_key=True),
+    Column("version", Integer, primary_key=True),
+    Column("number", Integer, nullable=False),
+    Column("segment", Integer, nullable=False),
+    Column("offset", Integer, nullable=False),
+    Column("at", Float, nullable=False),
+    Column("published", Float, nullable=False),
+    Column("river", String(20), nullable=False),
+    Column("signature", String(64), nullable=False),
+    Column("artefact", LargeBinary, nullable=False),
+    Column("state", LargeBinary, nullable=False),
+    Column("status", LargeBinary, nullable=False),
+    ForeignKeyConstraint(["model", "version"], ["versions.model", "versions.version"]),
+)
+
+quarantined = Table(
+    "quarantined",
+    metadata,
+    Column("model", String(100), primary_key=True),
+    Column("version", Integer, primary_key=True),
+    Column("segment", Integer, primary_key=True),
+    Column("offset", Integer, primary_key=True),
+    Column("at", Float, nullable=False),
+    Column("reason", Text, nullable=False),
+    ForeignKeyConstraint(["model", "version"], ["versions.model", "versions.version"]),
+    sqlite_with_rowid=False,
+)
+
+views = Table(
+    "views",
+    metadata,
+    Column("view", String(100), primary_key=True),
+    Column("at", Float, nullable=False),
+    Column("by", String(200), nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    Column("generation", Integer, nullable=False),
+    Column("as_of", Float),
+)
+
 workers = Table(
     "workers",
     metadata,

@@ -102,7 +102,7 @@ def _merged(known: Summary, values: Sequence[float]) -> Summary:
 
 
 def _difference(left: Output, right: Output) -> float | None:
-    if left.value is not msgspec.UNSET and right.value is not msgspec.UNSET:
+    if isinstance(left.value, float) and isinstance(right.value, float):
         return abs(left.value - right.value)
     if left.probabilities is not msgspec.UNSET and right.probabilities is not msgspec.UNSET:
         seen = str(left.label)

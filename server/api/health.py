@@ -96,7 +96,7 @@ def _find(model: str, version: str | None) -> tuple[list[tuple[str, str]], list[
 
 
 def _outputs(signature: Signature) -> list[dict[str, Any]]:
-    if signature.task == "regression":
+    if signature.task != "classification":
         return [{"name": "value", "datatype": "FP64", "shape": [-1]}]
     classes = signature.classes or ()
     kind = {bool: "BOOL", int: "INT64", float: "FP64"}.get(type(classes[0]), "BYTES") if classes else "BYTES"
