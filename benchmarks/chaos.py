@@ -12,7 +12,7 @@ import sys
 from benchmarks.site import ROOT
 
 KILLS = 1000
-TESTS = ("tests/journal/test_kills.py", "tests/e2e/test_kills.py", "tests/e2e/test_shifts.py")
+TESTS = ("tests/journal/test_kills.py", "tests/e2e/test_kills.py", "tests/e2e/test_learner_kills.py", "tests/e2e/test_shifts.py")
 
 
 def main() -> int:

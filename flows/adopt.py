@@ -1,14 +1,14 @@
 """Adopt: how a worker gets to a new plan. Versions are loaded, warmed and checked first; only then does one assignment switch.
 
-Runs in native threads, a few times a second; what it finds unchanged costs one query. Reports come from another thread, so that a worker
-that loads a large model for a while does not count as gone.
+Runs in native threads, a few times a second; what it finds unchanged costs one query, or two where versions learn. Reports come from
+another thread, so that a worker that loads a large model for a while does not count as gone.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import sqlalchemy as sa
@@ -20,6 +20,7 @@ from experiments.metric import LABEL
 from flows import known
 from flows.known import Known
 from flows.serving import Routes, make_route
+from flows.swap import Swapper
 from flows.trials import decode_design
 from models import package
 from models.card import Card
@@ -56,14 +57,15 @@ def declared_metrics(connection: sa.Connection) -> frozenset[str]:
 
 
 class Adopter:
-    """Keeps one worker's routes at the current plans, and reports what it serves."""
+    """Keeps one worker's routes at the current plans and their learning versions at the newest snapshots, and reports what it serves."""
 
-    def __init__(self, store: Store, pool: Pool, routes: Routes, worker: str, clock: Clock) -> None:
+    def __init__(self, store: Store, pool: Pool, routes: Routes, worker: str, clock: Clock, swapper: Swapper) -> None:
         self._store = store
         self._pool = pool
         self._routes = routes
         self._worker = worker
         self._clock = clock
+        self._swapper = swapper
         self._known = Known()
         self._seen: dict[str, int] = {}
         self._former: dict[str, Plan] = {}
@@ -86,6 +88,7 @@ class Adopter:
             self._adopt(endpoint, numbers[endpoint])
         self._routes.polled = True
         self._pool.retain(self._wanted())
+        self._swapper.follow(self._served())
         if changed:
             self.report()
 
@@ -95,7 +98,7 @@ class Adopter:
             with self._switching:
                 served = [route.plan for route in self._routes.by_endpoint.values() if self._serves(route.plan)]
                 failed = [one for failures in self._failed.values() for one in failures]
-            body = {"plans": {plan.endpoint: plan.plan for plan in served}, "failed": failed}
+            body = {"plans": {plan.endpoint: plan.plan for plan in served}, "failed": failed, **self._learnt()}
             # A store that somebody else writes to must not hold up a switch: only reports wait for each other.
             with self._store.write() as connection:
                 workers.report(connection, self._worker, self._clock(), body)
@@ -107,6 +110,8 @@ class Adopter:
                 needed = [*plan.versions, *(shadow.version for shadow in plan.shadows.values())]
                 cards = {version: self._known.card(connection, version) for version in needed}
             failed = self._pool.ensure([parse_version(version) for version in sorted(plan.versions)])
+            # Before it is served: nobody is to be answered by what it was before it learnt.
+            self._swapper.follow(self._loaded(plan.versions))
             with self._switching:
                 self._switch(plan, cards, failed)
         except TiltyardError as error:
@@ -140,6 +145,23 @@ class Adopter:
 
     def _serves(self, plan: Plan) -> bool:
         return all(one["plan"] != plan.plan for one in self._failed.get(plan.endpoint, ()))
+
+    def _learnt(self) -> dict[str, Any]:
+        """By learning version the snapshot that is served here; and the newest ones that cannot be."""
+        served = self._served()
+        failed = [
+            {"version": str(version), "snapshot": one.snapshot, "reason": one.reason}
+            for version, one in self._swapper.failed.items()
+            if version in served
+        ]
+        found = {str(version): one.served.snapshot for version, one in served.items() if one.card.learns}
+        return {**({"snapshots": found} if found else {}), **({"snapshots_failed": failed} if failed else {})}
+
+    def _served(self) -> dict[VersionId, Loaded]:
+        return self._loaded({version for route in self._routes.by_endpoint.values() for version in route.plan.versions})
+
+    def _loaded(self, versions: Collection[str]) -> dict[VersionId, Loaded]:
+        return {version: one for version, one in self._pool.loaded().items() if str(version) in versions}
 
     def _wanted(self) -> set[VersionId]:
         current = [route.plan for route in self._routes.by_endpoint.values()]

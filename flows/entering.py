@@ -80,7 +80,8 @@ class Entering:
         found = [0.0] * len(asked)
         by_plan: dict[tuple[str, int], list[int]] = {}
         for index, (event, plan) in enumerate(asked):
-            if event.version == plan.arms[CONTROL].version:
+            # What a champion says that has learnt meanwhile no other arm's units are told: all are scored by it as it was registered.
+            if event.version == plan.arms[CONTROL].version and not event.snapshot:
                 found[index] = 0.0 if self._champion(event.version) is None else score(event.outputs[0])
             else:
                 by_plan.setdefault((plan.endpoint, plan.plan), []).append(index)

@@ -1,5 +1,8 @@
 """A reader's walk along the journal: read, work, store the effect and the position in one transaction.
 
+Work may have nothing to store yet: the reader goes on, and what it keeps in mind is stored with a later effect, or lost with the process
+and read again. An effect that cannot be stored now is kept and tried again before anything else is read.
+
 A reader that crashed is started again `careful`: it then takes one event at a time and says beforehand which one, so that an event
 that kills it twice can be put aside.
 """
@@ -7,9 +10,9 @@ that kills it twice can be put aside.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import msgspec
 import sqlalchemy as sa
@@ -23,10 +26,13 @@ from store import positions
 from store.engine import Store
 
 Effect: TypeAlias = Callable[[sa.Connection], float]
-"""Stores what came of some entries and returns the journal time after them."""
+"""Stores what came of some entries and returns the journal time after them. Where that fails it is called again."""
 
-Work: TypeAlias = Callable[[Sequence[Entry], float], Effect]
-"""Turns entries that follow a journal time into their effect; outside any transaction, so it may take its time."""
+Work: TypeAlias = Callable[[Sequence[Entry], float], Effect | None]
+"""Turns entries that follow a journal time into their effect; outside any transaction, so it may take its time.
+
+None: nothing to store yet, the stored position stays. For a careful reader every entry is to have an effect.
+"""
 
 Loss: TypeAlias = Callable[[sa.Connection, Entry], None]
 """Stores what it means that an entry was put aside."""
@@ -39,7 +45,23 @@ MOST_CRASHES = 2
 
 CAREFUL_EVENTS = 1000
 
+READ_AGAIN = 5000
+"""Entries at a time where a stretch of the journal is read again."""
+
+
+class _Unstored(NamedTuple):
+    """An effect on its way into the store, the position after its entries, and how many there were."""
+
+    effect: Effect
+    after: Position
+    entries: int
+
+
 _log = logging.getLogger("tiltyard.reader")
+
+
+def _nothing(_entries: Sequence[Entry], _at: float) -> None:
+    return None
 
 
 def decode(entry: Entry) -> Event | None:
@@ -48,6 +70,19 @@ def decode(entry: Entry) -> Event | None:
         return events.decode(entry.payload)
     except msgspec.MsgspecError:
         return None
+
+
+def between(directory: Path, start: Position, stop: Position) -> Iterator[Entry]:
+    """What stands in the journal from `start` up to `stop`, as far as it is still there."""
+    reader = Reader(directory, start)
+    try:
+        while entries := reader.read(READ_AGAIN):
+            if entries[-1].next > stop:
+                yield from (entry for entry in entries if entry.next <= stop)
+                return
+            yield from entries
+    finally:
+        reader.close()
 
 
 class Follower:
@@ -66,27 +101,56 @@ class Follower:
         if row is None:
             raise Conflict(f"reader {name} never began", code="stale-reader")
         self._position, self.at = row.position, row.at
+        self._worked = row.position
+        """Up to here all has been worked on; what is not stored of it this process keeps in mind."""
+        self._unstored: _Unstored | None = None
         self._reader = Reader(directory, row.position)
 
     def step(self, work: Work, limit: int) -> int:
-        """Read up to `limit` entries and store their effect; returns how many there were.
+        """Read up to `limit` entries, work, and store the effect; returns how many entries there were.
 
-        Raises Conflict where another process reads for this reader. A store that is locked too long leaves all as it was.
+        Raises Conflict where another process reads for this reader. A store that is locked too long makes it 0: the next step tries again.
         """
-        entries = self._reader.read(1 if self._careful else limit)
-        if not entries:
-            return 0
         try:
-            if self._careful and self._crashes_often():
+            if self._unstored is not None:
+                return self._commit(self._unstored)
+            entries = self._reader.read(1 if self._careful else limit)
+            if not entries:
+                return 0
+            if self._careful and self._worked == self._position and self._crashes_often():
                 self._put_aside(entries[0])
             else:
-                self._commit(work(entries, self.at), entries[-1].next)
+                self._work(work, entries)
             self._careful = max(0, self._careful - 1)
+            return len(entries)
         except sa.exc.OperationalError as error:
-            _log.warning("%s: the store cannot be written now, will read again from %s: %s", self._name, self._position, error)
+            _log.warning("%s: the store cannot be used now, will try again at %s: %s", self._name, self._worked, error)
             self._rewind()
             return 0
-        return len(entries)
+
+    def store(self, effect: Effect) -> None:
+        """Store an effect of all that has been worked on so far; where that cannot be done now, the next step tries again.
+
+        Raises Conflict like `step`. For a reader that is `settled`.
+        """
+        self._unstored = _Unstored(effect, self._worked, 0)
+        self.step(_nothing, 0)
+
+    def note(self, effect: Callable[[sa.Connection], None]) -> None:
+        """Store something beside what was read: the position stays. Raises Conflict like `step`, and OperationalError."""
+        with self._store.write() as connection:
+            effect(connection)
+            positions.advance(connection, self._name, self._position, self._position, self.at)
+
+    @property
+    def settled(self) -> bool:
+        """Whether no effect waits to be stored."""
+        return self._unstored is None
+
+    @property
+    def position(self) -> Position:
+        """Up to here all has been worked on."""
+        return self._worked
 
     @property
     def careful(self) -> bool:
@@ -97,11 +161,19 @@ class Follower:
         """Close the journal's files."""
         self._reader.close()
 
-    def _commit(self, effect: Effect, after: Position) -> None:
+    def _work(self, work: Work, entries: Sequence[Entry]) -> None:
+        effect = work(entries, self.at)
+        self._worked = entries[-1].next
+        if effect is not None:
+            self._unstored = _Unstored(effect, self._worked, len(entries))
+            self._commit(self._unstored)
+
+    def _commit(self, unstored: _Unstored) -> int:
         with self._store.write() as connection:
-            at = effect(connection)
-            positions.advance(connection, self._name, self._position, after, at)
-        self._position, self.at = after, at
+            at = unstored.effect(connection)
+            positions.advance(connection, self._name, self._position, unstored.after, at)
+        self._position, self.at, self._unstored = unstored.after, at, None
+        return unstored.entries
 
     def _crashes_often(self) -> bool:
         # Once for each process: an event whose effect could not be stored has crashed nobody.
@@ -120,8 +192,9 @@ class Follower:
             if self._lost is not None:
                 self._lost(connection, entry)
             positions.advance(connection, self._name, self._position, entry.next, self.at)
-        self._position = entry.next
+        self._position = self._worked = entry.next
 
     def _rewind(self) -> None:
+        """What was read and not worked on is read again."""
         self._reader.close()
-        self._reader = Reader(self._directory, self._position)
+        self._reader = Reader(self._directory, self._worked)

@@ -85,7 +85,7 @@ def _proven(connection: sa.Connection, endpoint: str, number: int, reports: dict
 
 
 def keep_journal(store: Store, directory: Path, settings: Settings, clock: Clock) -> None:
-    """Close a segment that is large enough; delete what all have read and is old; at the cap overtake shadows."""
+    """Close a segment that is large enough; delete what all have read and is old; at the cap overtake shadows, and nobody else."""
     end = segments.end(directory)
     if end.offset >= settings.segment_bytes:
         rotate(directory, end.segment)
@@ -93,8 +93,8 @@ def keep_journal(store: Store, directory: Path, settings: Settings, clock: Clock
         rows = positions.every(connection)
     least = min((row.position for row in rows.values()), default=Position(1, 0))
     segments.expire(directory, least, clock() - settings.retention_seconds)
-    if segments.size(directory) > settings.journal_cap_bytes and RECORD in rows:
-        must = rows[RECORD].position
+    must = min((row.position for reader, row in rows.items() if parse_reader(reader) is None), default=None)
+    if segments.size(directory) > settings.journal_cap_bytes and must is not None:
         for name in map(parse_reader, rows):
             if name is not None:
                 _drop(store, directory, name, Position(must.segment, 0))

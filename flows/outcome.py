@@ -120,15 +120,20 @@ def _check_subject(post: OutcomePost, endpoints: Container[str]) -> None:
 
 
 def _check_value(metric: str, value: Label) -> None:
+    if isinstance(value, str) and metric != LABEL:
+        raise Invalid(f"value: expected a number for metric {metric!r}, got {value[:60]!r}", field="value")
+    check_label(value, "value")
+
+
+def check_label(value: Label, field: str) -> None:
+    """Raises Invalid where `value` can be no true value: too long a text, a number that is not finite or beyond 64 bits."""
     if isinstance(value, str):
-        if metric != LABEL:
-            raise Invalid(f"value: expected a number for metric {metric!r}, got {value[:60]!r}", field="value")
         if len(value) > _MAX_LABEL:
-            raise Invalid(f"value: expected a label of at most {_MAX_LABEL} characters, got {len(value)}", field="value")
+            raise Invalid(f"{field}: expected a label of at most {_MAX_LABEL} characters, got {len(value)}", field=field)
     elif isinstance(value, int) and not -(2**63) <= value < 2**63:
-        raise Invalid("value: expected a number within 64 bits", field="value")
+        raise Invalid(f"{field}: expected a number within 64 bits", field=field)
     elif not math.isfinite(value):
-        raise Invalid("value: expected a finite number", field="value")
+        raise Invalid(f"{field}: expected a finite number", field=field)
 
 
 def _identity(one: Observed) -> object | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from time import perf_counter
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import msgspec
 
@@ -18,12 +18,20 @@ from core.errors import Invalid, JournalError, ModelFailed, Unavailable
 from core.events import Predicted, Unlogged
 from core.ids import MAX_KEY, Address, check_key, format_prediction_id
 from core.values import Label, Output, Value
-from flows.serving import ArmRoute, Route
+from flows.serving import SLOW_SECONDS, ArmRoute, Route
+from models.features.serving import Beside, Filler
+from models.inputs import Inputs
 from routing.plan import CONTROL, Plan
 from routing.splitter import Assignment
 
 MOST_CONTEXT = 20
 """Keys in the context of one request."""
+
+Said: TypeAlias = tuple[list[Output], int]
+"""What a version answered, and the snapshot of its learner that did."""
+
+Told: TypeAlias = dict[str, dict[str, Any]]
+"""By feature view its age in seconds and its generation."""
 
 _log = logging.getLogger("tiltyard.predict")
 
@@ -42,7 +50,7 @@ class Ask(NamedTuple):
 
 
 class Answer(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
-    """What the client gets. `arm` is the assigned one, `model` what answered."""
+    """What the client gets. `arm` is the assigned one, `model` what answered, `features` how old the feature views are that filled in."""
 
     prediction_id: str | None
     endpoint: str
@@ -52,6 +60,7 @@ class Answer(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     predictions: list[Output]
     fallback: bool = False
     logged: bool = True
+    features: Told | None = None
 
 
 class Missed:
@@ -84,7 +93,7 @@ class Means(NamedTuple):
 
     append: Callable[[bytes], Address]
     clock: Clock
-    offload: Callable[[Callable[[], list[Output]]], list[Output]]
+    offload: Callable[[Callable[[], Said]], Said]
     missed: Missed
 
 
@@ -93,29 +102,42 @@ def predict(route: Route, ask: Ask, means: Means) -> Answer:
 
     Raises Invalid on bad input (before assignment, so that errors do not depend on the arm) and Unavailable where control fails.
     """
-    rows = route.inputs.read(ask.features, ask.instances)
+    rows, features = _rows(route.filler, route.inputs, ask, means)
     assignment, flags = _assign(route, ask)
     context = None if ask.context is None else _context(ask.context)
     start = perf_counter()
-    arm, outputs = _answer(route, assignment.arm, rows, means)
+    arm, said = _answer(route, assignment.arm, rows, means)
     latency = perf_counter() - start
     if arm.arm != assignment.arm:
         flags |= events.FALLBACK
-    return _tell(route.plan, ask.unit, context, assignment, arm, flags, rows, outputs, latency, means)
+    return _tell(route.plan, ask.unit, context, assignment, arm, flags, rows, said, latency, features, means)
 
 
 def predict_pinned(route: Route, name: str, ask: Ask, means: Means) -> Answer:
     """Answer by the version that the client named, which serves the arm `name`: outside any experiment, without a fallback."""
     arm = route.arms[name]
-    given = arm.inputs.read(ask.features, ask.instances)
+    filler = None if route.filler is None else Filler(route.filler.views, arm.inputs.names)
+    given, features = _rows(filler, arm.inputs, ask, means)
     start = perf_counter()
     try:
-        outputs = _run(arm, given, means)
+        said = _run(arm, given, means)
     except ModelFailed as error:
         raise _failed(arm, error) from error
     latency = perf_counter() - start
     rows = [_spread(row, arm, len(route.inputs.names)) for row in given]
-    return _tell(route.plan, ask.unit, None, Assignment(name, 1.0, False), arm, events.PINNED, rows, outputs, latency, means)
+    return _tell(route.plan, ask.unit, None, Assignment(name, 1.0, False), arm, events.PINNED, rows, said, latency, features, means)
+
+
+def _rows(filler: Filler | None, inputs: Inputs, ask: Ask, means: Means) -> tuple[list[list[Value]], Told | None]:
+    """The rows in the order of the inputs, filled in from the endpoint's feature views, and what the answer says of those."""
+    if filler is None:
+        return inputs.read(ask.features, ask.instances), None
+    now, beside = means.clock(), Beside(ask.unit, ask.context or {})
+    features, instances = filler.fill(ask.features, ask.instances, beside, now)
+    try:
+        return inputs.read(features, instances), filler.told(now)
+    except Invalid as error:
+        raise filler.explained(error, ask.features, ask.instances, beside) from None
 
 
 def _assign(route: Route, ask: Ask) -> tuple[Assignment, int]:
@@ -142,7 +164,7 @@ def _text(value: Label) -> str:
     return value if isinstance(value, str) else str(value).lower() if isinstance(value, bool) else str(value)[: MAX_KEY + 1]
 
 
-def _answer(route: Route, name: str, rows: list[list[Value]], means: Means) -> tuple[ArmRoute, list[Output]]:
+def _answer(route: Route, name: str, rows: list[list[Value]], means: Means) -> tuple[ArmRoute, Said]:
     arm, control = route.arms[name], route.arms[CONTROL]
     if arm is not control:
         try:
@@ -155,16 +177,16 @@ def _answer(route: Route, name: str, rows: list[list[Value]], means: Means) -> t
         raise _failed(control, error) from error
 
 
-def _cut_and_run(arm: ArmRoute, rows: list[list[Value]], means: Means) -> list[Output]:
+def _cut_and_run(arm: ArmRoute, rows: list[list[Value]], means: Means) -> Said:
     if arm.columns is None:
         return _run(arm, rows, means)
     return _run(arm, [[row[column] for column in arm.columns] for row in rows], means)
 
 
-def _run(arm: ArmRoute, rows: list[list[Value]], means: Means) -> list[Output]:
-    if arm.slow:
-        return means.offload(lambda: arm.loaded.predict(rows))
-    return arm.loaded.predict(rows)
+def _run(arm: ArmRoute, rows: list[list[Value]], means: Means) -> Said:
+    if arm.loaded.seconds_per_row > SLOW_SECONDS:
+        return means.offload(lambda: arm.loaded.answer(rows))
+    return arm.loaded.answer(rows)
 
 
 def _failed(arm: ArmRoute, error: ModelFailed) -> Unavailable:
@@ -188,13 +210,27 @@ def _tell(
     arm: ArmRoute,
     flags: int,
     rows: list[list[Value]],
-    outputs: list[Output],
+    said: Said,
     latency: float,
+    features: Told | None,
     means: Means,
 ) -> Answer:
     at = means.clock()
+    outputs, snapshot = said
     record = Predicted(
-        at, plan.endpoint, plan.plan, unit, assignment.arm, assignment.propensity, arm.version, flags, rows, outputs, latency, context
+        at,
+        plan.endpoint,
+        plan.plan,
+        unit,
+        assignment.arm,
+        assignment.propensity,
+        arm.version,
+        flags,
+        rows,
+        outputs,
+        latency,
+        context,
+        snapshot,
     )
     prediction_id = _append(record, means)
     return Answer(
@@ -206,6 +242,7 @@ def _tell(
         outputs,
         fallback=bool(flags & events.FALLBACK),
         logged=prediction_id is not None,
+        features=features,
     )
 
 

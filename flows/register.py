@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,14 @@ import sqlalchemy as sa
 from core.clock import to_rfc3339
 from core.errors import Invalid
 from core.ids import VersionId, check_name, parse_version
+from core.values import START, Position
 from flows import known
+from flows.learners import learner_reader
 from models import package
+from models.card import Card
+from models.package import Learning
 from routing.changes import Who
-from store import audit, registry
+from store import audit, positions, registry
 from store.blobs import Blobs
 from store.engine import Store
 from store.registry import VersionRow
@@ -31,21 +36,33 @@ def register(
     target: str | None = None,
     alias: str | None = None,
     trust_pickle: bool = False,
+    learning: Learning = None,
+    journal_end: Callable[[], Position] = lambda: START,
 ) -> VersionId:
-    """The next version of `model`, made from the file at `path`; raises Rejected, Invalid or Malformed with the reason."""
+    """The next version of `model`, made from the file or factory at `path`; raises Rejected, Invalid or Malformed with the reason.
+
+    Where it learns, its learner begins at `journal_end`: with what comes from now on.
+    """
     check_name(model, "model")
     if alias is not None:
         check_alias(alias)
-    built = package.build(path, sample=sample, target=target, trust_pickle=trust_pickle)
+    built = package.build(path, sample=sample, target=target, trust_pickle=trust_pickle, learning=learning)
     # Blobs first: a version that can be seen can be loaded.
     for content in built.blobs.values():
         blobs.put(content)
     with store.write() as connection:
         version = registry.add_version(connection, model, known.encode(built.card), who.by, who.at)
         audit.write(connection, who.at, who.by, "model.register", str(version), source=built.card.source, digest=built.card.source_digest)
+        if learns(built.card):
+            positions.begin(connection, learner_reader(version), journal_end(), who.at)
         if alias is not None:
             _point(connection, version, alias, who)
     return version
+
+
+def learns(card: Card) -> bool:
+    """Whether a version of that card learns while it serves."""
+    return card.river is not None and card.river.settings is not None
 
 
 def set_alias(store: Store, version: str, alias: str, who: Who) -> VersionId:

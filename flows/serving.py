@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from core.errors import Conflict, NotFound, Unavailable
 from core.ids import VersionId, parse_version
+from models.features.serving import Filler, OpenView
 from models.inputs import Inputs
 from models.package import Loaded
 from models.signature import Signature
@@ -22,16 +23,16 @@ class ArmRoute(NamedTuple):
     loaded: Loaded
     columns: tuple[int, ...] | None
     inputs: Inputs
-    slow: bool
 
 
 class Route(NamedTuple):
-    """One endpoint by one plan. Immutable: a request that holds it finishes on it."""
+    """One endpoint by one plan. Immutable: a request that holds it finishes on it. `filler` is None where no feature view is declared."""
 
     plan: Plan
     splitter: Splitter
     inputs: Inputs
     arms: Mapping[str, ArmRoute]
+    filler: Filler | None = None
 
 
 SLOW_SECONDS = 0.002
@@ -61,7 +62,7 @@ def make_route(plan: Plan, get: Callable[[VersionId], Loaded], signature_of: Cal
 
 def _arm_route(name: str, version: str, loaded: Loaded, inputs: Inputs) -> ArmRoute:
     signature = loaded.card.signature
-    return ArmRoute(name, version, loaded, inputs.columns(signature), Inputs.union([signature]), loaded.seconds_per_row > SLOW_SECONDS)
+    return ArmRoute(name, version, loaded, inputs.columns(signature), Inputs.union([signature]))
 
 
 class Routes:
@@ -69,19 +70,31 @@ class Routes:
 
     def __init__(self) -> None:
         self.by_endpoint: Mapping[str, Route] = {}
+        self._views: Mapping[str, Sequence[OpenView]] = {}
         self._refused: frozenset[str] = frozenset()
         self.metrics: frozenset[str] = frozenset()
         """The metric names that experiments have declared: only these may become labels."""
+        self.streams: frozenset[str] = frozenset()
+        """The streams that feature views are computed from."""
         self.polled = False
 
     def adopt(self, route: Route) -> None:
         """Serve `route` from the next request on."""
-        self.by_endpoint = {**self.by_endpoint, route.plan.endpoint: route}
+        self.by_endpoint = {**self.by_endpoint, route.plan.endpoint: self._with_views(route)}
         self._refused -= {route.plan.endpoint}
+
+    def show_views(self, views: Mapping[str, Sequence[OpenView]]) -> None:
+        """Fill in from these views from the next request on, by endpoint: all of them at once."""
+        self._views = views
+        self.by_endpoint = {endpoint: self._with_views(route) for endpoint, route in self.by_endpoint.items()}
 
     def refuse(self, endpoint: str) -> None:
         """The endpoint exists, but its plan cannot be served here: what was served before goes on."""
         self._refused |= {endpoint}
+
+    def _with_views(self, route: Route) -> Route:
+        views = self._views.get(route.plan.endpoint)
+        return route._replace(filler=Filler(views, route.inputs.names) if views else None)
 
     @property
     def ready(self) -> bool:

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from core.clock import Clock, to_rfc3339
 from core.values import Position
 from experiments.shadows import agreement
-from flows import deploy
+from flows import deploy, learner
 from flows.adopt import ALIVE_SECONDS
 from flows.shadow import ShadowName, totals_of
 from journal import segments
@@ -34,11 +34,13 @@ def status(store: Store, journal: Path, endpoint: str, clock: Clock) -> dict[str
             name.shadow: {**shadow_progress(connection, journal, name, now), **shadow_report(connection, name)}
             for name in shadow_names(connection, plan)
         }
+        learning = _learners(connection, journal, plan, now)
     return {
         "plan": plan.plan,
         "applied": is_applied(plan, alive),
         "workers": [_worker(worker, seen, report, endpoint) for worker, (seen, report) in alive.items()],
         "shadows": behind,
+        "learners": learning,
         "readers": readers(store, journal, clock),
     }
 
@@ -111,6 +113,14 @@ def shadow_progress(connection: sa.Connection, journal: Path, name: ShadowName, 
         "waiting": max(0, mirrored - passed),
         "lag_seconds": 0.0 if row is None else lag(row, segments.end(journal), now),
     }
+
+
+def _learners(connection: sa.Connection, journal: Path, plan: Plan, now: float) -> dict[str, dict[str, Any]]:
+    """The plan's versions that learn, in arms and shadows: which snapshot is the newest, and how far behind it may be."""
+    named, facts = learner.named(plan), learner.facts(connection, now)
+    found = (learner.standing(journal, version, facts) for version in facts.versions if str(version) in named)
+    keys = ("snapshot", "labels", "staleness_seconds", "state", "workers", "applied")
+    return {one["version"]: {key: one[key] for key in keys} for one in found}
 
 
 def _worker(worker: str, seen: float, report: dict[str, Any], endpoint: str) -> dict[str, Any]:

@@ -57,19 +57,24 @@ RandomizedSearchCV holds, are not among them: they `exec` a part of their state.
 
 
 class Source(NamedTuple):
-    """A model file as it was read; `digest` is the SHA-256 of `data` in hexadecimal."""
+    """A model file as it was read; `digest` is its SHA-256 in hexadecimal.
+
+    `code` is the model's own Python file where it came from a function in it: `data` is then the pickle of what it returned,
+    and `digest` the file's.
+    """
 
     name: str
     format: Format
     data: bytes
     digest: str
+    code: bytes | None = None
 
 
 def read(path: Path, *, trust_pickle: bool) -> Source:
     """The file at `path`. Raises Rejected where it cannot be read, is of no known kind, or is a pickle without trust."""
     form = FORMATS.get(path.suffix.lower())
     if form is None:
-        raise Rejected(f"{path.name}: expected a file ending in {', '.join(FORMATS)}")
+        raise Rejected(f"{path.name}: expected a file ending in {', '.join(FORMATS)}, or a function in a Python file (model.py:build)")
     if form == "pickle" and not trust_pickle:
         raise Rejected(
             f"{path.name}: loading a pickle runs whatever code its author put into it. Save the model with skops.io.dump instead,"
@@ -140,7 +145,13 @@ def _load_pickle(data: bytes) -> Any:
     try:
         return joblib.load(io.BytesIO(data))  # reads plain pickles too
     except Exception as error:  # a pickle runs any code, which fails in any way
-        raise Rejected(f"the pickle cannot be loaded: {_said(error)}") from None
+        raise Rejected(f"the pickle cannot be loaded: {_said(error)}{_advice(error)}") from None
+
+
+def _advice(error: Exception) -> str:
+    """What to do where a pickle names what is not found here: it holds no code, only names."""
+    named = isinstance(error, AttributeError | ImportError)
+    return ". Code of your own must be installed here, or register a function of its file as FILE.py:FUNCTION" if named else ""
 
 
 def _said(error: Exception) -> str:

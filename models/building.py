@@ -1,4 +1,4 @@
-"""Registration: from a model file and a sample to a package. Brings in scikit-learn, skl2onnx, onnx and pyarrow.
+"""Registration: from a model and a sample to a package. Brings in scikit-learn, skl2onnx, onnx and pyarrow.
 
 Whatever the kind of model, it becomes a draft: the form to store, the signature, and the answers of the original to the sample.
 """
@@ -6,6 +6,7 @@ Whatever the kind of model, it becomes a draft: the form to store, the signature
 from __future__ import annotations
 
 import platform
+import sys
 import warnings
 from collections.abc import Sequence
 from importlib.metadata import version
@@ -14,16 +15,17 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from core.errors import ModelFailed, Rejected, TiltyardError
+from core.errors import Invalid, ModelFailed, Rejected, TiltyardError
 from core.values import Output, Row
-from models import artefact, golden, graph
+from models import artefact, factory, golden, graph
 from models import sample as samples
 from models.artefact import Format, Source
 from models.card import Card
 from models.compile import TOLERANCES, Artefact, Compiled, compile_estimator
 from models.estimator import Layout, describe, fitted_count, fitted_names, layouts, takes_text
+from models.learner.settings import RiverCard
 from models.onnx_runtime import OnnxRuntime
-from models.package import Package, load
+from models.package import Learning, Package, load
 from models.parity import CLOSE, SAME, largest
 from models.profile import profile
 from models.runtime import whole
@@ -34,6 +36,7 @@ from models.sklearn_runtime import SklearnRuntime
 NO_SAMPLE = "no sample: served natively, no parity, no golden rows, no profile"
 NO_SAMPLE_ONNX = "no sample: no golden rows, no profile"
 PACKAGES = ("numpy", "onnxruntime", "scikit-learn", "skl2onnx", "skops")
+RIVER = ("river",)
 PROBABLE = 1e-3
 """How far a row's probabilities may be from adding up to 1, before they are taken for scores of another kind."""
 
@@ -50,16 +53,17 @@ class Draft(NamedTuple):
     sample: Sample | None
     outputs: list[Output]
     notes: list[str]
+    river: RiverCard | None = None
 
 
-def build_package(path: Path, *, sample: Path | None, target: str | None, trust_pickle: bool) -> Package:
+def build_package(path: Path, *, sample: Path | None, target: str | None, trust_pickle: bool, learning: Learning) -> Package:
     """See `models.package.build`."""
-    source = artefact.read(path, trust_pickle=trust_pickle)
+    source = _made(path) if factory.is_factory(path) else artefact.read(path, trust_pickle=trust_pickle)
     table = None if sample is None else samples.read(sample)
     try:
         with warnings.catch_warnings(record=True) as caught:  # those of converters say nothing that parity does not
             warnings.simplefilter("always")
-            draft = (_from_onnx if source.format == "onnx" else _from_estimator)(source, table, target)
+            draft = _draft(source, table, target, learning)
             return _finish(source, draft, [*draft.notes, *_older(caught)])
     except ModelFailed as error:
         tried = "a row of zeros; if it needs other values, give a sample" if table is None else "its own sample"
@@ -68,8 +72,33 @@ def build_package(path: Path, *, sample: Path | None, target: str | None, trust_
         raise Rejected(f"{source.name}: {error.message}") from error
 
 
-def _from_estimator(source: Source, table: Sample | None, target: str | None) -> Draft:
-    original = artefact.load_estimator(source.data, source.format)
+def _made(path: Path) -> Source:
+    """What a function returns, as if it had come as a pickle."""
+    made = factory.make(path)
+    return Source(made.name, "pickle", made.data, artefact.digest(made.source), made.source)
+
+
+def _draft(source: Source, table: Sample | None, target: str | None, learning: Learning) -> Draft:
+    original = None if source.format == "onnx" else artefact.load_estimator(source.data, source.format)
+    if _is_river(original):
+        from models.river_building import from_river  # here, because it needs River, and most models do not
+
+        return from_river(source, original, table, target, learning)
+    if learning is not None:
+        raise Invalid(f"learn: only a River model learns while it serves, and {source.name} holds none", field="learn")
+    return _from_onnx(source, table, target) if original is None else _from_estimator(source, original, table, target)
+
+
+def _is_river(model: Any) -> bool:
+    """Whether it is River's: where nothing has imported River, it is not."""
+    if "river" not in sys.modules:
+        return False
+    from models.learner.river_model import is_river
+
+    return is_river(model)
+
+
+def _from_estimator(source: Source, original: Any, table: Sample | None, target: str | None) -> Draft:
     task, classes = describe(original)
     if table is None and takes_text(original):
         raise Rejected("the model takes text, and which columns hold it is not known; give a sample")
@@ -175,6 +204,8 @@ def _probable(output: Output) -> bool:
 def _finish(source: Source, draft: Draft, notes: Sequence[str]) -> Package:
     """The package, once it has been loaded as a worker will load it."""
     contents = {"artefact": draft.data}
+    if source.code is not None and draft.format in ("pickle", "river"):
+        contents["code"] = source.code
     if draft.sample is not None:
         contents["golden"] = msgspec.json.encode(golden.choose(draft.sample.rows(), draft.outputs))
     blobs = {role: artefact.digest(content) for role, content in contents.items()}
@@ -186,11 +217,12 @@ def _finish(source: Source, draft: Draft, notes: Sequence[str]) -> Package:
         compiled=draft.compiled,
         profile=profile(draft.signature, draft.sample.columns, draft.outputs) if draft.sample else None,
         tolerance=draft.tolerance,
-        versions={"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
+        versions={"python": platform.python_version(), **{name: version(name) for name in (*PACKAGES, *(RIVER if draft.river else ()))}},
         source=source.name,
         source_digest=source.digest,
         seconds_per_row=0.0,
         notes=tuple(notes),
+        river=draft.river,
     )
     loaded = load(card, {blobs[role]: content for role, content in contents.items()}.__getitem__)
     return Package(msgspec.structs.replace(card, seconds_per_row=loaded.seconds_per_row), contents)

@@ -15,7 +15,7 @@ from models.signature import Signature, Task
 class Card(msgspec.Struct, frozen=True, kw_only=True):
     """What is served and how it came to be.
 
-    `blobs` maps a role (`artefact`, `golden`) to the SHA-256 of its content. `layout` is what an estimator served natively
+    `blobs` maps a role (`artefact`, `golden`, `code`) to the SHA-256 of its content. `layout` is what an estimator served natively
     is handed, else None. `compiled`: None where the model came as ONNX. `tolerance` is the largest difference allowed
     to golden rows. `seconds_per_row` was measured where the model was registered. `river`: what River models say beyond others.
     """
@@ -38,6 +38,11 @@ class Card(msgspec.Struct, frozen=True, kw_only=True):
     def task(self) -> Task:
         """What it is asked: a classification answers a label, all others a value."""
         return self.signature.task
+
+    @property
+    def learns(self) -> bool:
+        """Whether it learns while it is served."""
+        return self.river is not None and self.river.settings is not None
 
     @property
     def runtime(self) -> str:

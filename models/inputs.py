@@ -60,6 +60,11 @@ class Inputs:
                 extra[feature.name] = Feature(feature.name, wider.kind, nullable=True)
         return cls(tuple(needed.values()), tuple(extra.values()))
 
+    @property
+    def features(self) -> tuple[Feature, ...]:
+        """What each value of a row is, in the order of `names`."""
+        return self._features
+
     def columns(self, signature: Signature) -> tuple[int, ...] | None:
         """Where in a row each feature of `signature` stands; None when the row is the signature's own as it is."""
         names = signature.names

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import msgspec
 
 from core.errors import ModelFailed, NotFound, Rejected
 from core.values import Output, Row
-from models import golden
+from models import factory, golden
 from models.artefact import digest, load_estimator
 from models.card import Card
 from models.golden import Golden
+from models.learner.settings import LearnerSettings
 from models.linear import LinearRuntime
 from models.onnx_runtime import OnnxRuntime
 from models.runtime import Runtime, seconds_per_row
+
+Learning: TypeAlias = LearnerSettings | Literal["off"] | None
+"""How a model is asked to learn while it serves; None: as its kind does by itself, which is LearnerSettings() for a River model."""
 
 
 class Package(NamedTuple):
@@ -26,14 +30,24 @@ class Package(NamedTuple):
     blobs: dict[str, bytes]
 
 
-class Loaded:
-    """A version that answers. `seconds_per_row`: the median time of a prediction of one row, measured at this load."""
+class Served(NamedTuple):
+    """What answers, and which snapshot of its learner that is; 0: the version as it was registered."""
 
-    __slots__ = ("_required", "card", "runtime", "seconds_per_row")
+    runtime: Runtime
+    snapshot: int
+
+
+class Loaded:
+    """A version that answers. `seconds_per_row`: the median time of a prediction of one row, measured where what answers was loaded.
+
+    `served` is read once for each prediction and replaced by one assignment, so an answer and its snapshot belong together.
+    """
+
+    __slots__ = ("_required", "card", "seconds_per_row", "served")
 
     def __init__(self, card: Card, runtime: Runtime, seconds_per_row: float) -> None:
         self.card = card
-        self.runtime = runtime
+        self.served = Served(runtime, 0)
         self.seconds_per_row = seconds_per_row
         self._required = tuple(place for place, feature in enumerate(card.signature.features) if not feature.nullable)
 
@@ -42,10 +56,15 @@ class Loaded:
 
         So does a missing value where the sample had none: a forest would answer something, and call it an answer.
         """
+        return self.answer(rows)[0]
+
+    def answer(self, rows: Sequence[Row]) -> tuple[list[Output], int]:
+        """The same, and the snapshot that answered."""
         for row in rows:
             if None in row:
                 self._refuse_missing(row)
-        return self.runtime.predict(rows)
+        runtime, snapshot = self.served
+        return runtime.predict(rows), snapshot
 
     def _refuse_missing(self, row: Row) -> None:
         for place in self._required:
@@ -53,15 +72,16 @@ class Loaded:
                 raise ModelFailed(f"feature {self.card.signature.features[place].name!r} is missing, and the model never saw it missing")
 
 
-def build(path: Path, *, sample: Path | None, target: str | None, trust_pickle: bool) -> Package:
+def build(path: Path, *, sample: Path | None, target: str | None, trust_pickle: bool, learning: Learning = None) -> Package:
     """Audits, compiles where parity holds, profiles and packages the model at `path`, then loads the package once.
 
-    `sample` is a CSV or Parquet file of rows that the model knows, `target` its column of true values. Raises Rejected
-    where the model may not or cannot be served, Invalid or Malformed where the sample will not do.
+    `path` is a model file, or a function in a Python file (`model.py:build`). `sample` is a CSV or Parquet file of rows that the
+    model knows, `target` its column of true values. Raises Rejected where the model may not or cannot be served, Invalid or
+    Malformed where the sample or what is asked of its learning will not do.
     """
     from models.building import build_package  # here, because workers load what they never build
 
-    return build_package(path, sample=sample, target=target, trust_pickle=trust_pickle)
+    return build_package(path, sample=sample, target=target, trust_pickle=trust_pickle, learning=learning)
 
 
 def load(card: Card, read_blob: Callable[[str], bytes]) -> Loaded:
@@ -70,8 +90,7 @@ def load(card: Card, read_blob: Callable[[str], bytes]) -> Loaded:
     `read_blob` takes a digest. Raises Rejected where a blob is missing or changed or cannot be loaded, ModelFailed where
     the model does not answer its golden rows as it did when it was registered.
     """
-    artefact = _read(card, "artefact", read_blob)
-    runtime = _runtime(card, artefact)
+    runtime = _runtime(card, read_blob)
     if "golden" in card.blobs:
         expected = msgspec.json.decode(_read(card, "golden", read_blob), type=Golden)
         golden.check(runtime, expected, card.tolerance)
@@ -79,6 +98,19 @@ def load(card: Card, read_blob: Callable[[str], bytes]) -> Loaded:
     else:
         row = card.signature.blank()
     return Loaded(card, runtime, seconds_per_row(runtime, row))
+
+
+def river_of(card: Card, read_blob: Callable[[str], bytes]) -> Any:
+    """The River model of a card as it was registered, a new copy at each call; raises Rejected where it cannot be loaded."""
+    if card.river is None:
+        raise Rejected(f"{card.source} is no River model")
+    artefact = _read(card, "artefact", read_blob)
+    return factory.revive(artefact, card.river.code, code_of(card, read_blob), river=card.versions.get("river"))
+
+
+def code_of(card: Card, read_blob: Callable[[str], bytes]) -> bytes | None:
+    """The model's own Python file, None where it has none; raises Rejected where it is missing or changed."""
+    return _read(card, "code", read_blob) if "code" in card.blobs else None
 
 
 def unloaded(card: Card, reason: str) -> Loaded:
@@ -94,7 +126,12 @@ class _Unloaded:
         raise ModelFailed(f"not loaded: {self._reason}")
 
 
-def _runtime(card: Card, artefact: bytes) -> Runtime:
+def _runtime(card: Card, read_blob: Callable[[str], bytes]) -> Runtime:
+    if card.format == "river":
+        from models.river_runtime import RiverRuntime  # here, because most workers never need River
+
+        return RiverRuntime(river_of(card, read_blob), card.signature)
+    artefact = _read(card, "artefact", read_blob)
     if card.format == "linear":
         return LinearRuntime(artefact, card.signature)
     if card.format == "onnx":
@@ -103,6 +140,9 @@ def _runtime(card: Card, artefact: bytes) -> Runtime:
 
     if card.layout is None:
         raise Rejected("the card of a native model names no layout")
+    own = code_of(card, read_blob)
+    if own is not None:
+        factory.install(own)
     return SklearnRuntime(load_estimator(artefact, card.format), card.signature, card.layout)
 
 

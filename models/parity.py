@@ -14,13 +14,16 @@ CLOSE = 1e-4
 
 
 def difference(expected: Output, answered: Output) -> float:
-    """The largest difference of the numbers, relative where they are larger than 1; infinite where labels differ."""
+    """The largest difference of the numbers, relative where they are larger than 1.
+
+    Infinite where the labels or the names of the probabilities differ, or one has a number where the other has none.
+    """
     if not _same_label(expected.label, answered.label):
         return inf
     left, right = _numbers(expected), _numbers(answered)
-    if len(left) != len(right):
+    if left.keys() != right.keys():
         return inf
-    return max((abs(a - b) / max(1.0, abs(a)) for a, b in zip(left, right, strict=True)), default=0.0)
+    return max((abs(number - right[name]) / max(1.0, abs(number)) for name, number in left.items()), default=0.0)
 
 
 def largest(expected: Sequence[Output], answered: Sequence[Output]) -> float:
@@ -34,6 +37,7 @@ def _same_label(left: object, right: object) -> bool:
     return type(left) is type(right) and left == right
 
 
-def _numbers(output: Output) -> list[float]:
-    numbers = [] if not isinstance(output.value, float) else [output.value]
-    return numbers + (list(output.probabilities.values()) if isinstance(output.probabilities, dict) else [])
+def _numbers(output: Output) -> dict[str, float]:
+    if isinstance(output.probabilities, dict):
+        return output.probabilities
+    return {"value": output.value} if isinstance(output.value, float) else {}

@@ -33,6 +33,10 @@ class Pool:
         except KeyError:
             raise NotFound(f"version {version} is not loaded", field="version", code="version-not-loaded") from None
 
+    def loaded(self) -> dict[VersionId, Loaded]:
+        """All that is loaded now."""
+        return dict(self._loaded)
+
     def ensure(self, versions: Iterable[VersionId]) -> dict[VersionId, str]:
         """Loads what is missing, each version once however many threads ask; returns those that failed, with the reason.
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import TypeAlias
 
 import msgspec
@@ -50,7 +51,10 @@ Column: TypeAlias = Numbers | Categories
 
 
 class Profile(msgspec.Struct, frozen=True):
-    """Features by name; outputs as `value`, or `label` and `probability of <class>` for at most 20 classes."""
+    """Features by name; outputs as `value`, or `label` and `probability of <class>` for at most 20 classes.
+
+    What a model does not say (no label or value yet, no probability of a class that it has not met) is missing.
+    """
 
     rows: int
     features: dict[str, Column]
@@ -98,9 +102,9 @@ def categories(values: Sequence[object]) -> Categories:
 
 def _answers(signature: Signature, outputs: Sequence[Output]) -> dict[str, Column]:
     if signature.task != "classification":
-        return {"value": numbers([output.value for output in outputs if isinstance(output.value, float)])}
+        return {"value": numbers([output.value if isinstance(output.value, float) else None for output in outputs])}
     columns: dict[str, Column] = {"label": categories([output.label for output in outputs])}
     given = [output.probabilities for output in outputs if isinstance(output.probabilities, dict)]
-    for name in list(given[0])[:MOST_CLASSES] if given else []:
-        columns[f"probability of {name}"] = numbers([row[name] for row in given])
+    for name in list(dict.fromkeys(chain.from_iterable(given)))[:MOST_CLASSES]:
+        columns[f"probability of {name}"] = numbers([row.get(name) for row in given])
     return columns

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from math import isfinite
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -29,20 +29,23 @@ class Sample(NamedTuple):
     columns: dict[str, list[Value]]
 
     def rows(self) -> list[Row]:
-        """The same, row by row."""
-        return list(zip(*self.columns.values(), strict=True))
+        """The same, row by row; without columns one row of nothing, which is what a model is asked that takes no features."""
+        return list(zip(*self.columns.values(), strict=True)) or [()]
 
 
-def read(path: Path) -> Sample:
-    """The columns of a `.csv` or `.parquet` file; raises Malformed where it cannot be read, Invalid where it will not do."""
-    readers: dict[str, Callable[[Path], Sample]] = {".csv": _read_csv, ".parquet": _read_parquet}
+def read(path: Path, texts: Container[str] = ()) -> Sample:
+    """The columns of a `.csv` or `.parquet` file; raises Malformed where it cannot be read, Invalid where it will not do.
+
+    In a CSV file the columns `texts` are texts as they are written, whatever they look like.
+    """
+    readers: dict[str, Callable[[Path, Container[str]], Sample]] = {".csv": _read_csv, ".parquet": _read_parquet}
     reader = readers.get(path.suffix.lower())
     if reader is None:
         raise Invalid(f"sample: expected a file ending in .csv or .parquet, got {path.name!r}", field="sample")
     if not path.is_file():
         raise Invalid(f"sample: {path}: no such file", field="sample")
     try:
-        sample = reader(path)
+        sample = reader(path, texts)
     except OSError as error:
         raise Invalid(f"sample: {path}: {error.strerror or error}", field="sample") from None
     if not sample.columns or not next(iter(sample.columns.values())):
@@ -82,7 +85,7 @@ def _listed(names: Sequence[str] | dict[str, Any]) -> str:
     return shown + (f" and {len(names) - 10} more" if len(names) > 10 else "")
 
 
-def _read_csv(path: Path) -> Sample:
+def _read_csv(path: Path, texts: Container[str]) -> Sample:
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             lines = csv.reader(file, strict=True)
@@ -92,7 +95,12 @@ def _read_csv(path: Path) -> Sample:
         raise Malformed(f"sample: {path.name} is not readable as CSV: {error}", field="sample") from None
     _check_unique(header)
     columns = zip(*rows, strict=True) if rows else ((),) * len(header)
-    return Sample({name: _typed(name, texts) for name, texts in zip(header, columns, strict=True)})
+    return Sample(
+        {
+            name: [cell or None for cell in cells] if name in texts else _typed(name, cells)
+            for name, cells in zip(header, columns, strict=True)
+        }
+    )
 
 
 def _cells(cells: list[str], header: list[str], line: int) -> list[str]:
@@ -120,7 +128,7 @@ def _typed(name: str, texts: Sequence[str]) -> list[Value]:
     return [text or None for text in texts]
 
 
-def _read_parquet(path: Path) -> Sample:
+def _read_parquet(path: Path, _texts: Container[str]) -> Sample:
     import pyarrow as pa
     from pyarrow import parquet
 

@@ -30,6 +30,16 @@ class Home(NamedTuple):
     metrics: Path
 
     @property
+    def snapshot_key(self) -> Path:
+        """The file of the key that learners' snapshots are signed with."""
+        return self.path / "snapshots.key"
+
+    @property
+    def views(self) -> Path:
+        """The directory of the feature views' files."""
+        return self.path / "views"
+
+    @property
     def place(self) -> Place:
         """Where changes of plans are made."""
         return Place(self.store, lambda: segments.end(self.journal))

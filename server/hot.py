@@ -1,4 +1,4 @@
-"""The hot routes: prediction, outcomes and V2 inference, in front of Flask. Parse → call the flow → answer.
+"""The hot routes: prediction, outcomes, examples and V2 inference, in front of Flask. Parse → call the flow → answer.
 
 Everything else goes to Flask in a native thread, since it may wait for the store.
 """
@@ -6,6 +6,7 @@ Everything else goes to Flask in a native thread, since it may wait for the stor
 from __future__ import annotations
 
 import logging
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable
 from io import BytesIO
@@ -15,12 +16,16 @@ from typing import Any, NamedTuple, TypeAlias
 import msgspec
 from gunicorn.http.errors import ParseException
 
-from core.errors import Invalid, Malformed, TiltyardError, TooLarge
+from core.errors import Conflict, Invalid, Malformed, NotFound, TiltyardError, TooLarge
 from core.ids import parse_version
 from core.values import Label
-from flows import outcome
+from flows import outcome, teach
+from flows.events import EventPost, Quay
+from flows.events import accept as accept_events
+from flows.features import declared_streams
 from flows.outcome import Desk, OutcomePost
 from flows.predict import Answer, Ask, predict, predict_pinned
+from flows.teach import ExamplePost, Taker
 from server import v2
 from server.decoding import decode
 from server.errors import JSON, PROBLEM, SlowBody, WrongMethod, headers_of, problem, status_of, v2_error
@@ -34,7 +39,8 @@ WSGI: TypeAlias = Callable[[Environ, StartResponse], Iterable[bytes]]
 
 _V1, _PREDICT = "/v1/endpoints/", "/predict"
 _V2, _INFER = "/v2/models/", "/infer"
-_OUTCOMES = "/v1/outcomes"
+_OUTCOMES, _EVENTS = "/v1/outcomes", "/v1/events/"
+_LEARN = re.compile(r"/v1/models/([^/]+)/learn\Z")
 _log = logging.getLogger("tiltyard.http")
 
 
@@ -60,7 +66,11 @@ class Reply(NamedTuple):
 _PREDICT_BODY = msgspec.json.Decoder(PredictBody)
 _OUTCOME_BODY = msgspec.json.Decoder(list[OutcomePost])
 _ONE_OUTCOME = msgspec.json.Decoder(OutcomePost)
+_EVENTS_BODY = msgspec.json.Decoder(list[EventPost])
+_ONE_EVENT = msgspec.json.Decoder(EventPost)
 _INFER_BODY = msgspec.json.Decoder(Infer)
+_EXAMPLE_BODY = msgspec.json.Decoder(list[ExamplePost])
+_ONE_EXAMPLE = msgspec.json.Decoder(ExamplePost)
 _MOST_IGNORED, _PIECE = 16 * 2**20, 2**16
 """Bytes of a body that is too large which are read and thrown away, and how many at once."""
 
@@ -88,8 +98,14 @@ class HotRoutes:
             return self._safely(self._predict, environ, path[len(_V1) : -len(_PREDICT)], PROBLEM, problem)
         if path == _OUTCOMES:
             return self._safely(self._outcomes, environ, "", PROBLEM, problem)
+        if path.startswith(_EVENTS):
+            return self._safely(lambda environ, _: self._events(environ, path[len(_EVENTS) :]), environ, "", PROBLEM, problem)
         if path.startswith(_V2) and path.endswith(_INFER):
             return self._safely(self._infer, environ, path[len(_V2) : -len(_INFER)], JSON, v2_error)
+        learn = _LEARN.match(path)
+        if learn is not None:
+            model = learn[1]
+            return self._safely(lambda environ, _: self._learn(environ, model), environ, "", PROBLEM, problem)
         # Flask's turn, in a native thread; its body is read here, where waiting for the client holds up nobody.
         return self._safely(self._flask_reply, environ, "", PROBLEM, problem)
 
@@ -151,6 +167,42 @@ class HotRoutes:
         for metric, count in Counter(post.metric if post.metric in known else "" for post in posts).items():
             worker.metrics.observed(metric, count)
         return Reply("202 Accepted", [("Content-Type", JSON)], _encode(accepted))
+
+    def _learn(self, environ: Environ, model: str) -> Reply:
+        worker = self._worker
+        _check(environ)
+        worker.guard.traffic(environ.get("HTTP_AUTHORIZATION"), "outcome")
+        body = self._body(environ)
+        posts = decode(_EXAMPLE_BODY, body) if body.lstrip()[:1] == b"[" else [decode(_ONE_EXAMPLE, body)]
+        examples = teach.checked(posts, model, self._taker(model), clock, worker.home.settings.max_rows)
+        accepted = teach.append(examples, worker.writer.append)
+        worker.commit.wait()
+        return Reply("202 Accepted", [("Content-Type", JSON)], _encode(accepted))
+
+    def _taker(self, model: str) -> Taker:
+        """A model that was registered a moment ago is not unknown: the store is asked before it is said to be."""
+        takers = self._worker.takers
+        try:
+            return takers.of(model)
+        except (NotFound, Conflict):
+            self._worker.offload(takers.refresh)
+            return takers.of(model)
+
+    def _events(self, environ: Environ, stream: str) -> Reply:
+        worker = self._worker
+        _check(environ)
+        worker.guard.traffic(environ.get("HTTP_AUTHORIZATION"), "outcome")
+        body = self._body(environ)
+        posts = decode(_EVENTS_BODY, body) if body.lstrip()[:1] == b"[" else [decode(_ONE_EVENT, body)]
+        quay = Quay(worker.writer.append, clock, self._streams(stream), worker.home.settings.max_rows)
+        accepted = accept_events(stream, posts, quay)
+        worker.commit.wait()
+        return Reply("202 Accepted", [("Content-Type", JSON)], _encode(accepted))
+
+    def _streams(self, stream: str) -> frozenset[str]:
+        """A stream that was declared a moment ago is not unknown: the store is asked before it is said to be."""
+        known = self._worker.routes.streams
+        return known if stream in known else self._worker.offload(lambda: declared_streams(self._worker.home.store))
 
     def _answered(self, answer: Answer, body: bytes) -> Reply:
         metrics = self._worker.metrics

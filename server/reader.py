@@ -1,10 +1,11 @@
-"""One reader's process: follow the journal for `record` or for one shadow until told to stop.
+"""One reader's process: follow the journal for `record`, a learner or a shadow until told to stop.
 
 python -P -m server.reader NAME [--careful]   (settings from the environment)
 """
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import resource
@@ -12,11 +13,14 @@ import sys
 import time
 
 from core.errors import Conflict, TiltyardError
-from core.ids import parse_version
+from core.ids import VersionId, parse_version
 from flows import record
 from flows.adopt import loader
 from flows.follow import RECORD, Follower
+from flows.learners import parse_learner
 from flows.shadow import ShadowName, ShadowRunner, parse_reader
+from flows.swap import Swapper
+from flows.view import parse_reader as parse_view
 from journal.lookup import Lookup
 from journal.writer import Writer
 from server.home import Home, clock, from_env, open_existing
@@ -28,6 +32,11 @@ RECORD_BATCH = 5000
 RECORD_PAUSE_SECONDS = 0.1
 """Between two transactions of `record` that keep up: what a transaction costs whatever it holds is then shared by more events."""
 
+SNAPSHOT_SECONDS = 0.3
+"""Between two looks of a shadow for a newer snapshot of its version, where that learns."""
+
+GC_ALLOCATIONS = 100_000
+
 _log = logging.getLogger("tiltyard.reader")
 
 
@@ -35,6 +44,12 @@ def run(home: Home, name: str, *, careful: bool) -> None:
     """Follow for ever."""
     if name == RECORD:
         _record(home, Follower(home.store, home.journal, name, careful=careful))
+    learner = parse_learner(name)
+    if learner is not None:
+        _learn(home, learner, careful=careful)
+    view = parse_view(name)
+    if view is not None:
+        _features(home, view)
     shadow = parse_reader(name)
     if shadow is None:
         raise Conflict(f"no reader is called {name!r}")
@@ -59,15 +74,43 @@ def _tick(home: Home, recorder: record.Recorder, writer: Writer, at: float) -> N
         record.tick(writer.append, clock)
 
 
+def _learn(home: Home, version: VersionId, *, careful: bool) -> None:
+    # Labels are to be served within a second, but never at the cost of answers.
+    os.nice(5)
+    from flows.learn import Learning, School  # here, because only learners need River for certain
+    from models.learner.snapshot import key
+
+    # Most of what a learner holds, lately read payloads above all, is never garbage: looking through it less often is a fifth faster.
+    gc.set_threshold(GC_ALLOCATIONS, 20, 100)
+    school = School(home.store, home.blobs, home.journal, key(home.snapshot_key), clock)
+    learning = Learning(school, version, careful=careful)
+    while True:
+        if not learning.step():
+            time.sleep(IDLE_SECONDS)
+
+
 def _shadow(home: Home, name: ShadowName, *, careful: bool) -> None:
     os.nice(10)
     most = home.settings.shadow_memory_bytes
     resource.setrlimit(resource.RLIMIT_DATA, (most, most))
-    loaded = loader(home.store, home.blobs)(parse_version(name.version))
+    version = parse_version(name.version)
+    loaded = loader(home.store, home.blobs)(version)
+    swapper = Swapper(home.store, home.blobs.get, home.snapshot_key, every=SNAPSHOT_SECONDS)
     runner = ShadowRunner(home.store, name, loaded, home.settings.shadow_batch, Lookup(home.journal).get)
     follower = Follower(home.store, home.journal, name.reader, careful=careful, lost=runner.drop)
     while True:
+        swapper.follow({version: loaded})
         if not follower.step(runner.work, runner.limit):
+            time.sleep(IDLE_SECONDS)
+
+
+def _features(home: Home, view: str) -> None:
+    os.nice(5)
+    from flows.streaming import Shelf, ViewReader  # here, because other readers need no River
+
+    reader = ViewReader(Shelf(home.store, home.journal, home.views, clock), view)
+    while True:
+        if not reader.step():
             time.sleep(IDLE_SECONDS)
 
 

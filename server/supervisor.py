@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import IO
 
 from core.errors import Conflict, Invalid, TiltyardError
-from flows import housekeep
+from flows import features, housekeep
 from flows.follow import RECORD
+from flows.learners import parse_learner
 from server import auth, web
 from server.home import Home, clock, to_env
 from server.metrics import compact
@@ -124,6 +125,7 @@ class Supervisor:
             (1.0, lambda: housekeep.keep_journal(home.store, home.journal, home.settings, clock)),
             (5.0, lambda: housekeep.retire_shadows(home.store, home.journal, clock)),
             (60.0, lambda: housekeep.forget_workers(home.store, clock)),
+            (60.0, lambda: features.forget_generations(home.store, home.views, clock)),
         ]
         self._due = [0.0] * len(self._chores)
 
@@ -162,11 +164,15 @@ class Supervisor:
         wanted = housekeep.wanted_readers(self._home.store)
         for name in wanted:
             if name not in self._readers:
-                self._readers[name] = Child(name, command("server.reader", name), self._environ)
+                self._readers[name] = Child(name, command("server.reader", name), self._environ_of(name))
         for name in [name for name in self._readers if name not in wanted]:
             child = self._readers.pop(name)
             child.stop()
             child.wait(STOP_SECONDS)
+
+    def _environ_of(self, reader: str) -> dict[str, str]:
+        # Sets iterate in an order that the hash seed decides: with one seed a replay comes to the same state bit for bit.
+        return self._environ if parse_learner(reader) is None else {**self._environ, "PYTHONHASHSEED": "0"}
 
     def _stop(self, _number: int, _frame: object) -> None:
         self._stopping = True

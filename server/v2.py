@@ -67,7 +67,10 @@ def ask_of(request: Infer, names: Sequence[str], unit: str | None, forced: str |
 
 
 def answer_of(request_id: str | None, name: str, answer: Answer) -> Inferred:
-    """The answer as tensors: `label` and `probabilities`, or `value`."""
+    """The answer as tensors: `label` and `probabilities`, or `value`; null where a model has learnt too little yet to say.
+
+    The classes of the probabilities are all that any row names, in order of appearance; what a row does not name has 0.
+    """
     parameters = {"prediction_id": answer.prediction_id, "arm": answer.arm, "plan": answer.plan}
     if answer.fallback:
         parameters["fallback"] = True
@@ -118,15 +121,17 @@ def _tensors(outputs: Sequence[Output]) -> list[dict[str, Any]]:
     if first.label is msgspec.UNSET:
         return [{"name": "value", "shape": [count], "datatype": "FP64", "data": [one.value for one in outputs]}]
     tensors: list[dict[str, Any]] = [
-        {"name": "label", "shape": [count], "datatype": _datatype(first.label), "data": [one.label for one in outputs]}
+        {"name": "label", "shape": [count], "datatype": _datatype([one.label for one in outputs]), "data": [one.label for one in outputs]}
     ]
     if first.probabilities is not msgspec.UNSET:
-        classes = list(first.probabilities)
-        data = [share for one in outputs if one.probabilities is not msgspec.UNSET for share in one.probabilities.values()]
+        given = [one.probabilities for one in outputs if one.probabilities is not msgspec.UNSET]
+        classes = list(dict.fromkeys(chain.from_iterable(given)))
+        data = [row.get(name, 0.0) for row in given for name in classes]
         shape = [count, len(classes)]
         tensors.append({"name": "probabilities", "shape": shape, "datatype": "FP64", "data": data, "parameters": {"classes": classes}})
     return tensors
 
 
-def _datatype(label: object) -> str:
-    return {bool: "BOOL", int: "INT64", float: "FP64"}.get(type(label), "BYTES")
+def _datatype(labels: Sequence[object]) -> str:
+    first = next((label for label in labels if label is not None), None)
+    return {bool: "BOOL", int: "INT64", float: "FP64"}.get(type(first), "BYTES")

@@ -8,8 +8,11 @@ from typing import TypeVar
 
 from core.errors import TiltyardError
 from flows.adopt import HEARTBEAT_SECONDS, Adopter, loader
+from flows.features import Shelf
 from flows.predict import Means, Missed
 from flows.serving import Routes
+from flows.swap import Swapper
+from flows.teach import Takers
 from journal.commit import GroupCommit
 from journal.writer import Writer
 from models.pool import Pool
@@ -45,10 +48,13 @@ class Worker:
         self.writer = Writer(home.journal)
         self.commit = GroupCommit(self.writer, self._disk.apply, home.settings.fsync_interval)
         self.routes = Routes()
+        self.takers = Takers(home.store)
         self.patience = Patience(home.settings.body_timeout)
         self.guard = Guard(home.store, home.settings, host)
+        self._shelf = Shelf(home.store, home.views, self.routes)
         self.means = Means(self.writer.append, clock, self._models.apply, Missed())
-        self._adopter = Adopter(home.store, Pool(loader(home.store, home.blobs), clock), self.routes, name, clock)
+        swapper = Swapper(home.store, home.blobs.get, home.snapshot_key)
+        self._adopter = Adopter(home.store, Pool(loader(home.store, home.blobs), clock), self.routes, name, clock, swapper)
 
     def start(self) -> None:
         """Adopt the current plans, then keep at it in the background; tell what could not be logged as soon as it can be."""
@@ -59,7 +65,7 @@ class Worker:
         # Known to be here before it has read the plans: who makes one meanwhile waits for it.
         self._heart.apply(self._beat)
         gevent.spawn(self._keep_alive)
-        self._loop.apply(self._guarded, (self._adopter.poll,))
+        self._loop.apply(self._look)
         gevent.spawn(self._keep_current)
 
     def offload(self, work: Callable[[], T]) -> T:
@@ -73,7 +79,7 @@ class Worker:
         while True:
             gevent.sleep(self.home.settings.plan_poll)
             self.means.missed.tell(self.writer.append, clock())
-            self._loop.apply(self._guarded, (self._adopter.poll,))
+            self._loop.apply(self._look)
 
     def _keep_alive(self) -> None:
         import gevent
@@ -81,6 +87,12 @@ class Worker:
         while True:
             gevent.sleep(HEARTBEAT_SECONDS)
             self._heart.apply(self._beat)
+
+    def _look(self) -> None:
+        """Views first: a plan whose models need them is never served without them."""
+        self._guarded(self._shelf.poll)
+        self._guarded(self._adopter.poll)
+        self._guarded(self.takers.refresh)
 
     def _beat(self) -> None:
         self._guarded(self.guard.refresh)

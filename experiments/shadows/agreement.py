@@ -104,7 +104,7 @@ def _merged(known: Summary, values: Sequence[float]) -> Summary:
 def _difference(left: Output, right: Output) -> float | None:
     if isinstance(left.value, float) and isinstance(right.value, float):
         return abs(left.value - right.value)
-    if left.probabilities is not msgspec.UNSET and right.probabilities is not msgspec.UNSET:
+    if left.probabilities is not msgspec.UNSET and right.probabilities is not msgspec.UNSET and left.label is not None:
         seen = str(left.label)
         return abs(left.probabilities.get(seen, 0.0) - right.probabilities.get(seen, 0.0))
     return None

@@ -5,7 +5,7 @@ Which of River's methods is asked follows `river.evaluate.progressive_val_score`
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from river import base, compose, time_series
@@ -16,6 +16,8 @@ from models.learner.settings import RiverKind
 
 HORIZON = "horizon"
 """The feature of a forecaster that says how many steps ahead; 1 where it is absent."""
+FARTHEST = 10_000
+"""Steps ahead: a request must not keep a process busy for as long as it likes."""
 
 
 class Asked(NamedTuple):
@@ -73,10 +75,10 @@ class RiverModel:
         return self._score
 
     def _classify(self, x: dict[str, Value]) -> Asked:
-        shares = self.model.predict_proba_one(x)
+        shares: dict[Any, float] = dict(self.model.predict_proba_one(x) or {})  # its own dict may change when it learns
         if not self._derived:
             return Asked(self.model.predict_one(x), shares)
-        return Asked(max(shares, key=shares.get) if shares else None, shares)
+        return Asked(max(shares, key=shares.__getitem__) if shares else None, shares)
 
     def _score(self, x: dict[str, Value]) -> Asked:
         score = self.model.score_one(x)
@@ -119,11 +121,16 @@ def is_river(model: Any) -> bool:
 
 
 def output_of(kind: RiverKind, asked: Asked) -> Output:
-    """What is served of what a model said; a number as a float."""
+    """What is served of what a model said; a number as a float, classes in the order of their labels.
+
+    River names classes as it meets them. In their own order, which is scikit-learn's, answers of two models can be compared.
+    """
     if kind == "classifier":
         if asked.probabilities is None:
             return Output(label=asked.said)
-        return Output(label=asked.said, probabilities={str(label): share for label, share in asked.probabilities.items()})
+        return Output(
+            label=asked.said, probabilities={str(label): float(asked.probabilities[label]) for label in _ordered(asked.probabilities)}
+        )
     number = asked.said if asked.score is None else asked.score
     return Output(value=None if number is None else float(number))
 
@@ -131,6 +138,13 @@ def output_of(kind: RiverKind, asked: Asked) -> Output:
 def features(names: Sequence[str], row: Sequence[Value]) -> dict[str, Value]:
     """A row as River takes it: what is missing is left out."""
     return {name: value for name, value in zip(names, row, strict=True) if value is not None}
+
+
+def _ordered(labels: Iterable[Any]) -> list[Any]:
+    try:
+        return sorted(labels)
+    except TypeError:  # numbers and texts
+        return sorted(labels, key=str)
 
 
 def _derives_label(model: Any) -> bool:
@@ -150,6 +164,8 @@ def _gives_probabilities(model: Any) -> bool:
 
 def _forecast(model: Any, x: dict[str, Value]) -> float | None:
     ahead = max(1, int(x.get(HORIZON, 1) or 1))
+    if ahead > FARTHEST:
+        raise ValueError(f"{HORIZON}: expected at most {FARTHEST} steps, got {ahead}")
     others = _others(x)
     try:
         found: list[float] = model.forecast(horizon=ahead, xs=[others] * ahead if others else None)

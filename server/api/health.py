@@ -8,7 +8,7 @@ from typing import Any, cast
 from flask import Blueprint, Response, current_app
 
 from flows.serving import Routes
-from models.signature import Signature
+from models.card import Card
 from server.api.requests import answer, home
 from server.metrics.collect import StoreCollector
 from server.metrics.scrape import CONTENT_TYPE, scrape
@@ -62,14 +62,14 @@ def index() -> Response:
 @blueprint.get("/v2/models/<model>/versions/<version>")
 def model_metadata(model: str, version: str | None = None) -> Response:
     """Inputs and outputs of an endpoint, or of a loaded version."""
-    names, versions, signature = _find(model, version)
+    names, versions, card = _find(model, version)
     return answer(
         {
             "name": model,
             "versions": versions,
             "platform": "tiltyard",
             "inputs": [{"name": name, "datatype": kind, "shape": [-1]} for name, kind in names],
-            "outputs": _outputs(signature),
+            "outputs": _outputs(card),
         }
     )
 
@@ -82,25 +82,33 @@ def model_ready(model: str, version: str | None = None) -> Response:
     return answer({"name": model, "ready": True})
 
 
-def _find(model: str, version: str | None) -> tuple[list[tuple[str, str]], list[str], Signature]:
+def _find(model: str, version: str | None) -> tuple[list[tuple[str, str]], list[str], Card]:
     routes = _routes()
     if version is None:
         route = routes.of(model)
         control = route.arms["control"]
         kinds = {feature.name: feature.kind for arm in route.arms.values() for feature in arm.loaded.card.signature.features}
         names = [(name, _DATATYPE[kinds.get(name, "str")]) for name in route.inputs.names]
-        return names, sorted(each.rpartition("@")[2] for each in route.plan.versions), control.loaded.card.signature
+        return names, sorted(each.rpartition("@")[2] for each in route.plan.versions), control.loaded.card
     route, arm = routes.pinned(f"{model}@{version}")
-    signature = route.arms[arm].loaded.card.signature
-    return [(feature.name, _DATATYPE[feature.kind]) for feature in signature.features], [version], signature
+    card = route.arms[arm].loaded.card
+    return [(feature.name, _DATATYPE[feature.kind]) for feature in card.signature.features], [version], card
 
 
-def _outputs(signature: Signature) -> list[dict[str, Any]]:
-    if signature.task != "classification":
+def _outputs(card: Card) -> list[dict[str, Any]]:
+    if card.task != "classification":
         return [{"name": "value", "datatype": "FP64", "shape": [-1]}]
-    classes = signature.classes or ()
-    kind = {bool: "BOOL", int: "INT64", float: "FP64"}.get(type(classes[0]), "BYTES") if classes else "BYTES"
-    return [{"name": "label", "datatype": kind, "shape": [-1]}, {"name": "probabilities", "datatype": "FP64", "shape": [-1, len(classes)]}]
+    classes = card.signature.classes
+    shape = [-1, -1 if classes is None and card.river else len(classes or ())]  # a River model may yet meet new labels
+    return [{"name": "label", "datatype": _label_type(card), "shape": [-1]}, {"name": "probabilities", "datatype": "FP64", "shape": shape}]
+
+
+def _label_type(card: Card) -> str:
+    """Of the first class; of the target column where classes are not known before."""
+    if card.river is not None:
+        return _DATATYPE[card.river.label or "str"]
+    classes = card.signature.classes or ("",)
+    return {bool: "BOOL", int: "INT64", float: "FP64"}.get(type(classes[0]), "BYTES")
 
 
 def _routes() -> Routes:

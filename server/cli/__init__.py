@@ -9,7 +9,7 @@ import click
 from core.errors import TiltyardError
 from server.cli.lazy import Lazy
 
-_COMMANDS = ("serve", "demo", "model", "endpoint", "metric", "experiment", "outcome", "stats", "token")
+_COMMANDS = ("serve", "demo", "model", "endpoint", "metric", "experiment", "outcome", "feature", "replay", "stats", "token")
 
 
 @click.group(cls=Lazy, modules={name: f"server.cli.{name}" for name in _COMMANDS}, context_settings={"help_option_names": ["-h", "--help"]})

@@ -7,12 +7,18 @@ from typing import Any
 
 import click
 
+from server.cli.learner import learn, learner
+from server.cli.learning import learning_options
 from server.cli.options import home, json_option, show, table, who
 
 
 @click.group("model")
 def command() -> None:
-    """Register models and name their versions."""
+    """Register models, name their versions, and see them learn."""
+
+
+command.add_command(learner)
+command.add_command(learn)
 
 
 @command.command("register")
@@ -22,13 +28,17 @@ def command() -> None:
 @click.option("--target", help="The sample's column of true values.")
 @click.option("--alias", help="Point this alias at the new version, such as champion.")
 @click.option("--trust-pickle", is_flag=True, help="Load a pickle or joblib file: it can run any code, so only one of your own.")
+@learning_options
 @json_option
-def register(name: str, path: Path, sample: Path | None, target: str | None, alias: str | None, trust_pickle: bool, as_json: bool) -> None:
-    """Register the model file PATH (.skops, .onnx, .pkl, .joblib) as the next version of NAME."""
+def register(name: str, path: Path, as_json: bool, **given: Any) -> None:
+    """Register the model PATH as the next version of NAME.
+
+    PATH is a file (.skops, .onnx, .pkl, .joblib), or a function of a Python file of your own that returns the model: model.py:build.
+    """
     from flows import register as flow
 
     here = home(make=True)
-    version = flow.register(here.store, here.blobs, name, path, who(), sample=sample, target=target, alias=alias, trust_pickle=trust_pickle)
+    version = flow.register(here.store, here.blobs, name, path, who(), journal_end=here.place.journal_end, **given)
     card = flow.show_version(here.store, str(version))
     show(card, "\n".join(_told(card)), as_json=as_json)
 
@@ -78,6 +88,8 @@ def alias(version: str, alias: str, as_json: bool) -> None:
 
 def _told(card: dict[str, Any]) -> list[str]:
     lines = [f"{card['version']}  ({card['signature']['task']}, {len(card['signature']['features'])} features, served as {card['format']})"]
+    if card.get("river"):
+        lines.append(f"  {card['river']['kind']}, made with River {card['versions']['river']}")
     compiled = card.get("compiled")
     if compiled:
         lines.append(f"  compiled: {compiled['form']}: {compiled['reason']}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
 from typing import Any, NamedTuple, TypeVar
@@ -15,6 +16,9 @@ from routing.changes import Who
 from server.home import Home, clock, create, from_env, open_existing
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)([smhd]?)\Z")
 
 
 def home(*, make: bool = False) -> Home:
@@ -39,6 +43,16 @@ def who(reason: str = "by command line") -> Who:
 def order(reason: str | None, if_match: int | None = None, *, dry_run: bool = False) -> Order:
     """A change ordered by this user."""
     return Order(who(reason or "by command line"), if_match, dry_run)
+
+
+def duration(_: click.Context, parameter: click.Parameter, text: str | None) -> float | None:
+    """`90`, `15m`, `12h`, `7d` → seconds."""
+    if text is None:
+        return None
+    found = _DURATION.match(text.strip())
+    if found is None:
+        raise click.BadParameter(f"expected a time such as 90, 15m, 12h or 7d, got {text!r}")
+    return float(found[1]) * _UNITS[found[2] or "s"]
 
 
 def json_option(function: F) -> F:

@@ -1,4 +1,4 @@
-"""What the store knows, as gauges: plans, shadows, readers, experiments. Read at each scrape, so no dead process can leave a stale one."""
+"""What the store knows, as gauges. Read at each scrape, so no dead process can leave a stale one."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamil
 from prometheus_client.registry import Collector
 
 from core.errors import TiltyardError
-from flows import deploy, report, status
+from flows import deploy, features, learner, report, status
 from flows.fold import OUTCOME_FIGURES
 from journal import segments
 from server.home import Home, clock
+from server.metrics import learners
 from store import experiments, facts, plans
 
 VERDICTS = ("continue", "promote", "keep", "rollback", "invalid", "not_enough_data")
@@ -24,14 +25,16 @@ class StoreCollector(Collector):
         self._home = home
 
     def collect(self) -> Iterator[Metric]:
-        """The families, in the order of DESIGN: plans, shadows, readers and journal, experiments."""
+        """The families: plans, shadows, readers and journal, learners, experiments."""
         with self._home.store.read() as connection:
             endpoints = list(plans.current_numbers(connection))
             running = experiments.running(connection)
             tallies = facts.every_tally(connection)
         yield from self._endpoints(endpoints)
         yield from self._readers()
+        yield from self._learners()
         yield from self._experiments(running)
+        yield from self._features()
         yield _recorded(tallies)
 
     def _endpoints(self, endpoints: list[str]) -> Iterator[Metric]:
@@ -77,6 +80,12 @@ class StoreCollector(Collector):
             aside.add_metric([reader], one["set_aside"])
         yield from (lag, behind, aside)
 
+    def _learners(self) -> Iterator[Metric]:
+        with self._home.store.read() as connection:
+            facts = learner.facts(connection, clock())
+            told = [(version, learner.standing(self._home.journal, version, facts)) for version in facts.versions]
+        return learners.families(told)
+
     def _experiments(self, running: list[str]) -> Iterator[Metric]:
         names = ["experiment", "arm", "metric"]
         estimate = GaugeMetricFamily("tiltyard_experiment_estimate", "Difference from control, per unit.", labels=names)
@@ -100,6 +109,22 @@ class StoreCollector(Collector):
                         if difference.get(key) is not None:
                             family.add_metric([name, arm, metric], difference[key])
         yield from (estimate, lower, upper, verdict)
+
+    def _features(self) -> Iterator[Metric]:
+        age = GaugeMetricFamily("tiltyard_feature_age_seconds", "How old what a feature view serves is.", labels=["view"])
+        generation = GaugeMetricFamily("tiltyard_feature_generation", "The generation that a feature view serves.", labels=["view"])
+        rows = GaugeMetricFamily("tiltyard_feature_rows", "Entities that a feature view knows.", labels=["view"])
+        events = CounterMetricFamily(
+            "tiltyard_feature_events", "Events that a feature view has read, by what became of them.", labels=["view", "kind"]
+        )
+        for one in features.every(self._home.store, self._home.views, clock()):
+            generation.add_metric([one["view"]], one["generation"])
+            rows.add_metric([one["view"]], one["rows"])
+            if one["age_seconds"] is not None:
+                age.add_metric([one["view"]], one["age_seconds"])
+            for kind, count in one.get("events", {}).items():
+                events.add_metric([one["view"], kind], count)
+        yield from (age, generation, rows, events)
 
 
 def _recorded(tallies: dict[tuple[str, str], int]) -> Metric:

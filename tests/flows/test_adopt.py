@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from flows.deploy import ArmSpec
 from flows.known import Known
 from flows.predict import Ask, Means, Missed, predict
 from flows.serving import Routes
+from flows.swap import Swapper
 from flows.status import wait_applied
 from models.package import Loaded
 from models.pool import KEEP_SECONDS, Pool
@@ -42,7 +44,8 @@ class Node:
         self.routes = Routes()
         self.while_loading: Callable[[], object] = lambda: None
         self.pool = Pool(self._load, lambda: self.now)
-        self.adopter = Adopter(world.store, self.pool, self.routes, "w1", lambda: self.now)
+        swapper = Swapper(world.store, lambda digest: b"", Path("key"))
+        self.adopter = Adopter(world.store, self.pool, self.routes, "w1", lambda: self.now, swapper)
 
     def _load(self, version: VersionId) -> Loaded:
         self.while_loading()

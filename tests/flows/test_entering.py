@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from core.errors import NotFound
-from core.events import FORCED, Tick
+from core.events import ENROLLED, FORCED, Predicted, Tick
 from core.ids import VersionId
 from core.values import Output
 from experiments.metric import Metric
@@ -248,6 +248,20 @@ def test_the_champions_score() -> None:
 
     facts = however_cut(tell)
     assert {row["unit"]: decode(row["about"]).x["revenue"] for row in facts["units"]} == {"control": 20.0, "treatment": 30.0, "fails": 0.0}
+
+
+def test_a_champion_that_has_learnt_meanwhile() -> None:
+    """All arms' units are scored by it as it was registered: what only control's are told would tell arms apart."""
+
+    def tell(world: World) -> None:
+        begin(world, SCORED)
+        answer = Predicted(1.0, "credit", 2, "control", "control", 0.5, "m@1", ENROLLED, [[2.0]], [Output(value=77.0)], 0.001, None, 5)
+        world.log(answer)
+        ask(world, 1.0, "treatment", "treatment", x=3.0)
+        world.log(Tick(30.0))
+
+    facts = however_cut(tell)
+    assert {row["unit"]: decode(row["about"]).x["revenue"] for row in facts["units"]} == {"control": 20.0, "treatment": 30.0}
 
 
 def test_a_champion_that_is_missing(bare: World) -> None:

@@ -11,7 +11,8 @@ import sqlalchemy as sa
 from core import events
 from core.errors import Conflict
 from core.events import Tick
-from flows.follow import Effect, Follower, decode
+from core.values import START, Position
+from flows.follow import Effect, Follower, between, decode
 from flows.housekeep import begin_readers
 from journal.reader import Entry
 from journal.writer import Writer
@@ -102,21 +103,89 @@ def test_a_stale_reader(bare: World, journal: Path) -> None:
     reader.close()
 
 
-def test_a_locked_store(bare: World, journal: Path) -> None:
-    """Where the store cannot be written, the same entries are read again."""
+class Locked:
+    """Work whose effects cannot be stored for the first `times`; counts the entries that it worked on."""
 
-    def locked(entries: Sequence[Entry], at: float) -> Effect:
+    def __init__(self, times: int) -> None:
+        self.left = times
+        self.worked = 0
+
+    def __call__(self, entries: Sequence[Entry], at: float) -> Effect:
+        stored = add_up(entries, at)
+        self.worked += len(entries)
+
         def effect(connection: sa.Connection) -> float:
-            raise sa.exc.OperationalError("", {}, Exception("database is locked"))
+            found = stored(connection)
+            if self.left:
+                self.left -= 1
+                raise sa.exc.OperationalError("", {}, Exception("database is locked"))
+            return found
 
         return effect
 
-    follower = follow(bare, journal)
-    assert follower.step(locked, 4) == 0
-    while follower.step(add_up, 4):
+
+def test_a_locked_store(bare: World, journal: Path) -> None:
+    """Where the store cannot be written the effect is tried again, and nothing is worked on twice."""
+    follower, work = follow(bare, journal), Locked(2)
+    assert [follower.step(work, 4) for _ in range(3)] == [0, 0, 4]
+    while follower.step(work, 4):
         pass
     follower.close()
+    assert (work.worked, tallied(bare)) == (10, {"sum": 45, "entries": 10})
+
+
+def test_nothing_to_store_yet(bare: World, journal: Path) -> None:
+    """The reader goes on, its stored position stays; what it kept in mind is stored when it says so, or lost with it and read again."""
+    kept: list[Entry] = []
+
+    def remember(entries: Sequence[Entry], at: float) -> Effect | None:
+        kept.extend(entries)
+        return add_up(kept, at) if len(kept) == 6 else None
+
+    first = follow(bare, journal)
+    assert [first.step(remember, 3) for _ in range(3)] == [3, 3, 3]
+    assert (tallied(bare), first.settled) == ({"sum": 15, "entries": 6}, True)
+    first.close()
+    kept.clear()
+    second = follow(bare, journal)
+    assert [second.step(remember, 3) for _ in range(3)] == [3, 1, 0]
+    second.store(add_up(kept, second.at))
+    second.close()
     assert tallied(bare) == {"sum": 45, "entries": 10}
+    third = follow(bare, journal)
+    assert third.step(add_up, 3) == 0
+    third.close()
+
+
+def test_a_store_that_cannot_be_written_keeps_what_is_to_be_stored(bare: World, journal: Path) -> None:
+    """Also where nothing more is read: the next step stores it first."""
+    follower, work = follow(bare, journal), Locked(1)
+    while follower.step(lambda entries, at: None, 4):
+        pass
+    follower.store(work([], 9.0))
+    assert (follower.settled, tallied(bare)) == (False, {})
+    assert (follower.step(add_up, 4), follower.settled, follower.at) == (0, True, 9.0)
+    follower.close()
+    assert tallied(bare) == {"sum": 0, "entries": 0}
+
+
+def test_a_note_leaves_the_position(bare: World, journal: Path) -> None:
+    """And only who reads for the reader may make one."""
+    stale, reader = follow(bare, journal), follow(bare, journal)
+    reader.note(lambda connection: facts.add_tallies(connection, {("e", "noted"): 1}))
+    reader.step(add_up, 20)
+    with pytest.raises(Conflict):
+        stale.note(lambda connection: facts.add_tallies(connection, {("e", "noted"): 1}))
+    assert tallied(bare) == {"noted": 1, "sum": 45, "entries": 10}
+    stale.close()
+    reader.close()
+
+
+def test_a_stretch_of_the_journal(journal: Path) -> None:
+    """From a position up to another, in order."""
+    every = [*between(journal, START, Position(9, 0))]
+    assert [event.at for entry in every if (event := decode(entry)) is not None] == [float(at) for at in range(10)]
+    assert [*between(journal, every[1].address.position, every[4].address.position)] == every[1:4]
 
 
 def test_an_event_that_kills_is_put_aside(bare: World, journal: Path) -> None:
@@ -152,22 +221,11 @@ def test_a_reader_that_never_began(bare: World, journal: Path) -> None:
 
 def test_a_store_that_fails_is_no_crash_of_the_event(bare: World, journal: Path) -> None:
     """A careful reader tries on for as long as the store cannot be written, and puts nothing aside."""
-    failures = iter(range(5))
-
-    def unlucky(entries: Sequence[Entry], at: float) -> Effect:
-        if next(failures, None) is None:
-            return add_up(entries, at)
-
-        def effect(connection: sa.Connection) -> float:
-            raise sa.exc.OperationalError("", {}, Exception("disk is full"))
-
-        return effect
-
-    follower = follow(bare, journal, careful=True)
-    assert [follower.step(unlucky, 4) for _ in range(5)] == [0] * 5
-    while follower.step(unlucky, 4):
+    follower, work = follow(bare, journal, careful=True), Locked(5)
+    assert [follower.step(work, 4) for _ in range(5)] == [0] * 5
+    while follower.step(work, 4):
         pass
     follower.close()
     with bare.store.read() as connection:
         assert positions.aside(connection) == {}
-    assert tallied(bare) == {"sum": 45, "entries": 10}
+    assert (work.worked, tallied(bare)) == (10, {"sum": 45, "entries": 10})

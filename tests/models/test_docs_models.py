@@ -5,9 +5,14 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import click
+
 from models.artefact import FORMATS
 from models.golden import MOST
+from models.learner.river_model import FARTHEST
 from models.pool import KEEP_SECONDS
+from models.river_building import TASKS, TRIED
+from server.cli.learning import learning_options
 from tests.models.model_zoo import CASES, F32, F64, LINEAR, NATIVE
 
 PAGE = (Path(__file__).parents[2] / "docs" / "models.md").read_text(encoding="utf-8")
@@ -25,3 +30,12 @@ def test_the_figures_are_those_of_the_code():
     assert all(f"`{suffix}`" in PAGE for suffix in FORMATS)
     assert f"up to {MOST} rows" in PAGE
     assert f"wanted for {KEEP_SECONDS:.0f} seconds" in PAGE
+
+
+def test_the_section_on_river_models_is_complete():
+    """Every option of a learner, every task, and the figures."""
+    options = {name for option in click.command()(learning_options(lambda **_: None)).params for name in option.opts}
+    assert set(re.findall(r"^\| `(--[a-z-]+)", PAGE, re.MULTILINE)) == options
+    assert all(f"| `{task}` |" in PAGE for task in TASKS.values())
+    assert f"at most {FARTHEST:,}" in PAGE
+    assert f"learns up to {TRIED} rows" in PAGE

@@ -68,10 +68,16 @@ def test_a_model_that_answers_otherwise_is_named():
         (Output(label=1), Output(label=True), math.inf),
         (Output(label=1, probabilities={"0": 0.2, "1": 0.8}), Output(label=1, probabilities={"0": 0.3, "1": 0.7}), 0.1),
         (Output(label=1, probabilities={"1": 1.0}), Output(label=1), math.inf),
+        (Output(label=1, probabilities={"0": 0.2, "1": 0.8}), Output(label=1, probabilities={"1": 0.8, "0": 0.2}), 0.0),
+        (Output(label=1, probabilities={"0": 0.2}), Output(label=1, probabilities={"1": 0.2}), math.inf),
+        (Output(label=None, probabilities={}), Output(label=None, probabilities={}), 0.0),
+        (Output(label=None), Output(label="a"), math.inf),
+        (Output(value=None), Output(value=None), 0.0),
+        (Output(value=None), Output(value=0.0), math.inf),
     ],
 )
 def test_difference_between_answers(expected, answered, apart):
-    """Relative above 1, absolute below, infinite where labels or their types differ."""
+    """Relative above 1, absolute below, infinite where labels, their types or classes differ, or one has nothing to say."""
     assert difference(expected, answered) == pytest.approx(apart)
 
 

@@ -60,3 +60,13 @@ def test_a_regressions_answers_are_profiled():
     """The distribution of its values."""
     found = profile(Signature(infer({"x": [1, 2]}), "regression"), {"x": [1, 2]}, [Output(value=3.0), Output(value=5.0)])
     assert (found.outputs["value"].mean, found.outputs["value"].sd) == (4.0, 1.0)
+
+
+def test_what_a_model_does_not_say_is_missing():
+    """No value or label yet, and no probability of a class that it had not met; classes are all that any row names."""
+    values = profile(Signature(infer({"x": [1, 2]}), "regression"), {"x": [1, 2]}, [Output(value=None), Output(value=5.0)])
+    assert (values.outputs["value"].count, values.outputs["value"].missing, values.outputs["value"].mean) == (2, 1, 5.0)
+    outputs = [Output(label=None, probabilities={}), Output(label="a", probabilities={"a": 0.75, "b": 0.25})]
+    found = profile(Signature(infer({"x": [1, 2]}), "classification"), {"x": [1, 2]}, outputs).outputs
+    assert (found["label"].missing, found["label"].top) == (1, {"a": 1})
+    assert (found["probability of b"].missing, found["probability of b"].mean) == (1, 0.25)

@@ -57,6 +57,12 @@ def test_labels_without_probabilities() -> None:
     assert (found["agreement"], found["mean_difference"]) == (1.0, None)
 
 
+def test_nothing_to_say_yet() -> None:
+    """A model that has learnt too little says no label: no probability of it can differ, and no label agrees with it."""
+    found = said(Pair([Output(label=None, probabilities={})], [label("a", a=0.75, b=0.25)], 0.1, 0.1))
+    assert (found["agreement"], found["mean_difference"]) == (0.0, None)
+
+
 def test_failures() -> None:
     """A request that the shadow failed is done and an error; it enters neither agreement nor latency."""
     found = said(Pair([label("a")], [label("a")], 0, 0.003), Pair([label("a")], None, 0, 99.0, "broke"))

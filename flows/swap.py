@@ -1,0 +1,129 @@
+"""Swap: how a process that serves a learning version keeps up with its learner, which works elsewhere.
+
+Runs in a native thread. What is found unchanged costs one query; a swap is one assignment, so no request ever waits for it.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+import sqlalchemy as sa
+
+from core.errors import TiltyardError
+from core.ids import VersionId
+from core.values import Row
+from models import factory, package
+from models.card import Card
+from models.golden import Golden
+from models.learner import snapshot
+from models.package import Loaded, Served
+from models.runtime import Runtime, seconds_per_row
+from store import learners
+from store.engine import Store
+from store.learners import SnapshotRow
+
+PAUSE = 20.0
+"""For so many times the processor's time that the last load took none is begun: a worker's core is for answering."""
+
+_log = logging.getLogger("tiltyard.swap")
+
+
+class Failed(NamedTuple):
+    """A snapshot that is not served, and why: the one before it goes on."""
+
+    snapshot: int
+    reason: str
+
+
+class Swapper:
+    """Swaps the newest snapshots in, in one thread. `key` is the file of the key that signs them.
+
+    Asked again within `every` seconds it does nothing. `timer` never steps back; `effort` is the thread's time of the processor, in seconds.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        read_blob: Callable[[str], bytes],
+        key: Path,
+        *,
+        every: float = 0.0,
+        timer: Callable[[], float] = time.monotonic,
+        effort: Callable[[], float] = time.thread_time,
+    ) -> None:
+        self._store = store
+        self._read_blob = read_blob
+        self._key = key
+        self._every = every
+        self._timer = timer
+        self._effort = effort
+        self._next = timer()
+        self._due: dict[VersionId, float] = {}
+        self._rows: dict[VersionId, Row] = {}
+        self.failed: Mapping[VersionId, Failed] = {}
+        """By version the newest snapshot that could not be served; replaced as a whole."""
+
+    def follow(self, loaded: Mapping[VersionId, Loaded]) -> None:
+        """Let each of the versions that learns answer by its newest snapshot. Where the store cannot be read now, the next call does."""
+        learning = {version: one for version, one in loaded.items() if one.card.learns}
+        now = self._timer()
+        if not learning or now < self._next:
+            return
+        self._next = now + self._every
+        try:
+            with self._store.read() as connection:
+                numbers = learners.numbers(connection)
+            for version, one in learning.items():
+                if self._is_news(version, one, numbers.get(version, 0)):
+                    self._swap(version, one)
+        except sa.exc.OperationalError as error:
+            _log.warning("snapshots cannot be read now: %s", error)
+
+    def _is_news(self, version: VersionId, one: Loaded, number: int) -> bool:
+        failed = self.failed.get(version)
+        known = number in (0, one.served.snapshot) or (failed is not None and failed.snapshot == number)
+        return not known and self._timer() >= self._due.get(version, 0.0)
+
+    def _swap(self, version: VersionId, one: Loaded) -> None:
+        before = self._effort()
+        with self._store.read() as connection:
+            row = learners.newest(connection, version)
+        if row is None:
+            return
+        try:
+            runtime = self._revive(one.card, row)
+            one.seconds_per_row = seconds_per_row(runtime, self._row(version, one.card), budget=0.0)
+        except TiltyardError as error:
+            self._fail(version, Failed(row.number, error.message))
+        else:
+            one.served = Served(runtime, row.number)
+            self.failed = {other: failed for other, failed in self.failed.items() if other != version}
+        self._due[version] = self._timer() + PAUSE * (self._effort() - before)
+
+    def _revive(self, card: Card, row: SnapshotRow) -> Runtime:
+        """What answers by the snapshot; raises Rejected."""
+        from models.river_runtime import RiverRuntime  # here, because most workers never need River
+
+        snapshot.verify(snapshot.key(self._key), str(row.version), row.number, row.position, row.river, row.artefact, row.signature)
+        code = None if card.river is None else card.river.code
+        model = factory.revive(row.artefact, code, package.code_of(card, self._read_blob), river=row.river)
+        return RiverRuntime(model, card.signature)
+
+    def _row(self, version: VersionId, card: Card) -> Row:
+        """What a snapshot is tried on before anybody is answered by it."""
+        if version not in self._rows:
+            golden = card.blobs.get("golden")
+            known = None if golden is None else msgspec.json.decode(self._read_blob(golden), type=Golden).rows
+            self._rows[version] = known[0] if known else card.signature.blank()
+        return self._rows[version]
+
+    def _fail(self, version: VersionId, failed: Failed) -> None:
+        before = self.failed.get(version)
+        if before is None or before.reason != failed.reason:
+            _log.error("snapshot %s of %s cannot be served, the one before it goes on: %s", failed.snapshot, version, failed.reason)
+        self.failed = {**self.failed, version: failed}

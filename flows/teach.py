@@ -1,0 +1,113 @@
+"""Teach: labelled rows that no prediction was made of → examples in the journal, for every learner of the model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+
+from core import events
+from core.clock import Clock
+from core.errors import Conflict, Invalid, NotFound, TooLarge
+from core.events import Example
+from core.ids import Address, VersionId, check_key
+from core.values import Label, Value
+from flows import known, outcome
+from flows.learners import parse_learner
+from flows.outcome import Accepted
+from models.inputs import Inputs
+from store import positions, registry
+from store.engine import Store
+
+
+class ExamplePost(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
+    """One labelled row as a client posts it."""
+
+    features: dict[str, Any]
+    label: Label
+    id: str | None = None
+
+
+class Taker(NamedTuple):
+    """What a model's learner takes: the features of its newest learning version, and whether its label is a number."""
+
+    version: VersionId
+    inputs: Inputs
+    numeric: bool
+
+
+class Takers:
+    """The models that can be taught now, as fresh as the last `refresh`. Takers read `by_model` once; it is replaced as a whole."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._models: frozenset[str] = frozenset()
+        self.by_model: Mapping[str, Taker] = {}
+
+    def refresh(self) -> None:
+        """Look which learners run. What is found unchanged costs two queries."""
+        with self._store.read() as connection:
+            self._models = frozenset(registry.list_models(connection))
+            running = sorted(version for reader in positions.every(connection) if (version := parse_learner(reader)) is not None)
+            newest = {version.model: version for version in running}
+            if newest != {model: taker.version for model, taker in self.by_model.items()}:
+                cards = [(version, known.decode_card(registry.version_row(connection, version).card)) for version in newest.values()]
+                self.by_model = {
+                    version.model: Taker(
+                        version, Inputs.union([card.signature]), card.river is not None and card.river.kind in ("regressor", "forecaster")
+                    )
+                    for version, card in cards
+                }
+
+    def of(self, model: str) -> Taker:
+        """The model's taker; raises NotFound where there is no such model, Conflict where nothing of it learns now."""
+        found = self.by_model.get(model)
+        if found is not None:
+            return found
+        if model not in self._models:
+            raise NotFound(f"no model {model[:100]!r}", field="model", code="model-not-found")
+        raise Conflict(f"no learner of model {model!r} runs", field="model", code="not-learning")
+
+
+def check(post: ExamplePost, model: str, taker: Taker, now: float) -> Example:
+    """The example as an event that arrived at `now`; raises Invalid naming the field."""
+    (row,) = taker.inputs.read(post.features, None)
+    if taker.numeric and isinstance(post.label, str):
+        raise Invalid(f"label: expected a number, got {post.label[:60]!r}", field="label")
+    outcome.check_label(post.label, "label")
+    if post.id is not None:
+        check_key(post.id, "id")
+    features: dict[str, Value] = {name: value for name, value in zip(taker.inputs.names, row, strict=True) if value is not None}
+    return Example(now, model, features, post.label, post.id)
+
+
+def checked(posts: Sequence[ExamplePost], model: str, taker: Taker, clock: Clock, most: int) -> list[Example]:
+    """All of a post, or Invalid naming the first wrong one and its field (`[3].features.age`), or TooLarge."""
+    if not posts:
+        raise Invalid("expected at least one example, got an empty list", field="examples")
+    if len(posts) > most:
+        raise TooLarge(f"expected at most {most} examples in one post, got {len(posts)}", field="examples")
+    now, found = clock(), []
+    for index, post in enumerate(posts):
+        try:
+            found.append(check(post, model, taker, now))
+        except Invalid as error:
+            where = f"[{index}]." if len(posts) > 1 else ""
+            raise Invalid(where + error.message, field=where + (error.field or ""), code=error.code) from None
+    return found
+
+
+def append(examples: Iterable[Example], write: Callable[[bytes], Address]) -> Accepted:
+    """Append checked examples, of those with one id only the first. Durable only once the journal has been committed."""
+    seen: set[str] = set()
+    accepted = duplicates = 0
+    for one in examples:
+        if one.id is not None:
+            if one.id in seen:
+                duplicates += 1
+                continue
+            seen.add(one.id)
+        write(events.encode(one))
+        accepted += 1
+    return Accepted(accepted, duplicates)

@@ -1,0 +1,86 @@
+"""One event as a streaming view sees it, and whether the view can use it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal, NamedTuple, TypeAlias
+
+from core.values import Value
+from models.features.declaration import Aggregate, Stream, View
+from models.features.table import key_text
+
+Figure: TypeAlias = Literal["used", "late", "duplicates", "keyless", "unusable"]
+"""What becomes of an event: `keyless` ones do not name the view's entity; `unusable` ones hold something else than a number where one
+is needed, or nothing that the view needs."""
+
+FIGURES: tuple[Figure, ...] = ("used", "late", "duplicates", "keyless", "unusable")
+
+REPEAT_SECONDS = 600.0
+"""An event with the id of another that came less than this before it, in journal time, is the same."""
+
+ANYTHING = ("count", "distinct")
+"""Aggregates of values of any kind; the others are of numbers."""
+
+
+class Occurrence(NamedTuple):
+    """An event of a view's source: when it came and when it happened (seconds since the epoch), and its fields."""
+
+    at: float
+    timestamp: float
+    id: str | None
+    fields: Mapping[str, Value]
+
+    @property
+    def time(self) -> float:
+        """When it happened. Nothing has happened before it came, whatever the client's clock says."""
+        return min(self.timestamp, self.at)
+
+
+class Usable(NamedTuple):
+    """What a view takes from an event: its entity, and for each feature, in their order, the value, None where it has none."""
+
+    entity: str
+    values: list[Value]
+
+
+def use(view: View, source: Stream, fields: Mapping[str, Value]) -> Usable | Figure:
+    """What the view takes from an event of these fields, or why it takes nothing."""
+    entity = key_text(fields.get(view.key))
+    if entity is None:
+        return "keyless"
+    values: list[Value] = []
+    for feature in source.features.values():
+        value = _value(feature, fields)
+        if value is not None and feature.aggregate not in ANYTHING:
+            if isinstance(value, str):
+                return "unusable"
+            value = float(value)
+        values.append(value)
+    return "unusable" if values.count(None) == len(values) else Usable(entity, values)
+
+
+def _value(feature: Aggregate, fields: Mapping[str, Value]) -> Value:
+    return 1 if feature.of is None else fields.get(feature.of)
+
+
+class Repeats:
+    """Which ids have come in the last `REPEAT_SECONDS` of journal time."""
+
+    def __init__(self) -> None:
+        self._at: dict[str, float] = {}
+        self.now = 0.0
+        """The journal time of what was asked about so far."""
+
+    def seen(self, one: Occurrence) -> bool:
+        """Whether an event with its id has come shortly before; it has, from now on."""
+        self.now = max(self.now, one.at)
+        if one.id is None:
+            return False
+        before = self._at.pop(one.id, None)
+        self._at[one.id] = self.now
+        while (oldest := next(iter(self._at))) != one.id and self._at[oldest] < self.now - REPEAT_SECONDS:
+            del self._at[oldest]
+        return before is not None and before >= self.now - REPEAT_SECONDS
+
+    def __len__(self) -> int:
+        return len(self._at)

@@ -1,0 +1,154 @@
+"""`tiltyard model learner` and `tiltyard model learn`: a learner as people see it, and files of examples for it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from core.errors import Invalid
+from core.events import Example
+from core.ids import check_name
+from core.values import Value
+from server.cli.options import home, json_option, show, table, who
+from server.home import clock
+
+_CHUNK = 1000
+"""Examples written between two steps of the progress bar."""
+
+
+@click.command("learner")
+@click.argument("name")
+@click.option("--rollback", metavar="VERSION", help="Go on from this version, which the learner has kept, such as churn@17.")
+@click.option("--stop", is_flag=True, help="Let it rest; its newest snapshot is served on.")
+@click.option("--start", is_flag=True, help="Let it go on from there.")
+@json_option
+def learner(name: str, rollback: str | None, stop: bool, start: bool, as_json: bool) -> None:
+    """Show the learner of NAME, such as churn (its newest version that learns) or churn@1; or give it an order."""
+    from flows import learner as flow
+
+    if (rollback is not None) + stop + start > 1:
+        raise click.UsageError("--rollback, --stop, --start: give at most one of them")
+    here = home()
+    if rollback is not None:
+        done = flow.rollback(here.store, here.journal, name, int(rollback) if rollback.isdecimal() else rollback, who())
+        show(done, f"{done['version']} goes on from {done['to']}", as_json=as_json)
+    elif stop:
+        done = flow.stop(here.store, name, who())
+        show(done, f"the learner of {done['version']} rests", as_json=as_json)
+    elif start:
+        done = flow.start(here.store, here.journal, name, who())
+        show(done, f"the learner of {done['version']} goes on", as_json=as_json)
+    else:
+        found = flow.show(here.store, here.journal, name, clock)
+        show(found, "\n".join(_page(found)), as_json=as_json)
+
+
+@click.command("learn")
+@click.argument("model")
+@click.argument("path", type=click.Path(path_type=Path))
+@click.option("--label", required=True, metavar="COLUMN", help="The column of true values.")
+@click.option("--id", "key", metavar="COLUMN", help="A column that names each row: then a file that is given twice is learnt once.")
+@json_option
+def learn(model: str, path: Path, label: str, key: str | None, as_json: bool) -> None:
+    """Teach the learners of MODEL the rows of PATH, a CSV or Parquet file.
+
+    The whole file is checked before anything is stored; the rows are durable when this returns. Columns that the model does not
+    take are left out.
+    """
+    from flows import teach
+    from flows.teach import Takers
+    from journal.writer import Writer
+
+    here = home()
+    takers = Takers(here.store)
+    takers.refresh()
+    examples = list(_read(path, check_name(model, "model"), takers.of(model), label, key))
+    writer = Writer(here.journal)
+    try:
+        total = teach.append(_shown(examples), writer.append)
+    finally:
+        writer.close()
+    show(total, f"{total.accepted} examples accepted, {total.duplicates} duplicates within the file", as_json=as_json)
+
+
+def _read(path: Path, model: str, taker: Any, label: str, key: str | None) -> Iterator[Example]:
+    from flows import teach
+    from flows.teach import ExamplePost
+    from models import sample
+
+    found = sample.read(path)
+    for option, column in (("label", label), ("id", key)):
+        if column is not None and column not in found.columns:
+            raise Invalid(f"{option}: {path} has no column {column!r}", field=option)
+    at = clock()
+    given = {name: found.columns[name] for name in taker.inputs.names if name in found.columns}
+    for number in range(len(found.columns[label])):
+        try:
+            post = ExamplePost(
+                {name: values[number] for name, values in given.items()},
+                _label(found.columns[label][number]),
+                None if key is None else str(found.columns[key][number]),
+            )
+            yield teach.check(post, model, taker, at)
+        except Invalid as error:
+            raise Invalid(f"{path}, row {number + 1}: {error.message}", field=error.field) from None
+
+
+def _label(value: Value) -> Any:
+    if value is None:
+        raise Invalid("label: it is missing", field="label")
+    return value
+
+
+def _shown(examples: list[Example]) -> Iterator[Example]:
+    """The same, with a progress bar for who looks at it."""
+    if not sys.stderr.isatty():
+        yield from examples
+        return
+    with click.progressbar(length=len(examples), label="writing", file=sys.stderr) as bar:
+        for number, example in enumerate(examples, 1):
+            yield example
+            if number % _CHUNK == 0 or number == len(examples):
+                bar.update(min(_CHUNK, (number - 1) % _CHUNK + 1))
+
+
+def _page(found: Mapping[str, Any]) -> list[str]:
+    stale = found["staleness_seconds"]
+    applied = "served by every worker" if found["applied"] else "not served by every worker"
+    lines = [
+        f"{found['version']}  {found['state']}: {found['labels']} labels learnt, snapshot {found['snapshot']} ({applied})",
+        f"  staleness: {'unknown' if stale is None else f'{stale:.2f} s'}",
+        f"  labels that were not learnt: {found['late']} late, {found['duplicates']} duplicates, {found['quarantined']} quarantined",
+        f"  drift: {_drift(found['drift'])}",
+        *([f"  {found['reason']}"] if found.get("reason") else []),
+        *([f"  gap: {found['gap']}"] if found.get("gap") else []),
+        "",
+        table(_scores(found), ("answers", "labels", "metric", "since start", "rolling")),
+    ]
+    if found["quarantine"]:
+        lines += ["", table(found["quarantine"], ("at", "segment", "offset", "reason"))]
+    if found["kept"]:
+        lines += ["", table(found["kept"], ("version", "snapshot", "labels", "at"))]
+    return lines
+
+
+def _scores(found: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Of the learner, asked before it learns each row, and of the answers as they were served."""
+    said = {"before learning": found, **{f"as served by {place}": one for place, one in found["served"].items()}}
+    return [
+        {"answers": name, "labels": one["labels"], "metric": metric, "since start": score, "rolling": one["rolling"].get(metric)}
+        for name, one in said.items()
+        for metric, score in one["scores"].items()
+    ]
+
+
+def _drift(drift: Mapping[str, Any]) -> str:
+    if not drift.get("detector"):
+        return "not looked for"
+    last = drift.get("last")
+    when = f", the last after {last.get('labels', last.get('label'))} labels" if last else ""
+    return f"{drift.get('detections', 0)} detected by {drift['detector']}{when}"

@@ -1,0 +1,69 @@
+"""`tiltyard replay`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any
+
+import click
+
+from core.clock import from_rfc3339
+from core.errors import Invalid
+from server.cli.options import home, json_option, show, table, who
+from server.cli.usage import options_as_given
+
+_SEED = "PYTHONHASHSEED"
+
+
+@click.command("replay")
+@click.argument("model")
+@click.option("--from", "start", metavar="TIME", help="Begin here, with the model as it was registered; RFC 3339.")
+@click.option("--to", "stop", metavar="TIME", help="End here.  [default: where the newest snapshot stands]")
+@click.option("--with", "other", metavar="MODEL@VERSION", help="Let this River version learn from the same rows instead.")
+@click.option("--into", metavar="NAME", help="Register the result as the next version of NAME.")
+@json_option
+def command(model: str, start: str | None, stop: str | None, other: str | None, into: str | None, as_json: bool) -> None:
+    """Rebuild what the learner of MODEL (such as churn@1) knows from the journal, and say whether the live one is equal bit for bit."""
+    _fix_hash_seed()
+    from flows.replay import Question, Source, replay
+    from models.learner.snapshot import key
+
+    with options_as_given():
+        question = Question(model, _time(start, "--from"), _time(stop, "--to"), other, into)
+    here = home()
+    found = replay(Source(here.store, here.blobs, here.journal, key(here.snapshot_key)), question, who())
+    show(found, "\n".join(_told(found)), as_json=as_json)
+
+
+def _fix_hash_seed() -> None:
+    """Learners run with a fixed seed of hashes; Python reads it when it starts, so this process starts anew where it has another."""
+    if os.environ.get(_SEED) != "0":
+        sys.stdout.flush()
+        os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], {**os.environ, _SEED: "0"})  # noqa: S606 - this very command
+
+
+def _time(given: str | None, option: str) -> float | None:
+    try:
+        return None if given is None else from_rfc3339(given, option)
+    except Invalid as error:
+        raise Invalid(error.message, field=option) from None
+
+
+def _told(found: dict[str, Any]) -> list[str]:
+    live = found["live"]
+    who_learnt = found["with"] or found["version"]
+    verdict = {
+        True: "equal to the live learner, bit for bit",
+        False: "NOT equal to the live learner",
+        None: f"not compared: {found['reason']}",
+    }
+    rows = [{"metric": name, "replayed": value, "live": live["scores"].get(name)} for name, value in found["scores"].items()]
+    return [
+        f"{who_learnt}: {found['labels']} labels learnt in {found['seconds']:.1f} s, {found['quarantined']} quarantined",
+        f"  {verdict[found['equal']]}",
+        f"  fingerprint {found['fingerprint']}",
+        *([f"  registered as {found['into']}"] if found["into"] else []),
+        "",
+        table(rows, ("metric", "replayed", "live")),
+    ]

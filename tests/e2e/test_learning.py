@@ -1,0 +1,315 @@
+"""Models that learn while they serve: over HTTP, label by label, they come to what River comes to by itself."""
+
+from __future__ import annotations
+
+import csv
+import time
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+from river import datasets, evaluate, linear_model, metrics, naive_bayes, preprocessing, tree
+from river.anomaly import HalfSpaceTrees
+
+from core.clock import from_rfc3339
+from core.events import Predicted
+from core.settings import Settings
+from flows import register
+from models.learner.settings import LearnerSettings
+from routing.changes import Who
+from server import home as homes
+from server.home import Home
+from tests.e2e.real_server import Client, Server, Worlds, eventually
+
+FACTORIES = """
+from river import anomaly, linear_model, naive_bayes, preprocessing, tree
+
+
+def phishing():
+    return preprocessing.StandardScaler() | linear_model.LogisticRegression()
+
+
+def bananas():
+    return preprocessing.MinMaxScaler() | tree.HoeffdingTreeClassifier()
+
+
+def segments():
+    return preprocessing.StandardScaler() | naive_bayes.GaussianNB()
+
+
+def shuttle():
+    return preprocessing.MinMaxScaler() | anomaly.HalfSpaceTrees(seed=1)
+"""
+
+
+class Stream(NamedTuple):
+    """One of River's data sets, a model of the file above, and by name the metrics that score it."""
+
+    data: Any
+    rows: int
+    model: Any
+    metrics: dict[str, Any]
+
+
+STREAMS = {
+    "phishing": Stream(
+        datasets.Phishing(),
+        1250,
+        lambda: preprocessing.StandardScaler() | linear_model.LogisticRegression(),
+        {"LogLoss": metrics.LogLoss, "Accuracy": metrics.Accuracy},
+    ),
+    "bananas": Stream(
+        datasets.Bananas(),
+        500,
+        lambda: preprocessing.MinMaxScaler() | tree.HoeffdingTreeClassifier(),
+        {"LogLoss": metrics.LogLoss, "Accuracy": metrics.Accuracy},
+    ),
+    "segments": Stream(
+        datasets.ImageSegments(),
+        300,
+        lambda: preprocessing.StandardScaler() | naive_bayes.GaussianNB(),
+        {"CrossEntropy": metrics.CrossEntropy, "Accuracy": metrics.Accuracy},
+    ),
+    "shuttle": Stream(
+        datasets.Shuttle(),
+        500,
+        lambda: preprocessing.MinMaxScaler() | HalfSpaceTrees(seed=1),
+        {"RollingROCAUC": lambda: metrics.RollingROCAUC(window_size=1000)},
+    ),
+}
+
+
+def rows_of(name: str) -> list[tuple[dict[str, Any], Any]]:
+    """The rows and labels that the tests use of a stream."""
+    return list(islice(STREAMS[name].data, STREAMS[name].rows))
+
+
+@pytest.fixture(scope="module")
+def learning(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server with an endpoint of each stream."""
+    worlds = Worlds(tmp_path_factory.mktemp("learning"), Path())
+    server = worlds.server(empty=True)
+    (worlds.directory / "models.py").write_text(FACTORIES)
+    home = homes.create(Settings(home=str(server.home)))
+    for name in STREAMS:
+        _register(home, worlds.directory, name)
+    server.start()
+    try:
+        for name in STREAMS:
+            server.create(name, {"control": (f"{name}@1", 1)})
+        for name in STREAMS:
+            eventually(lambda name=name: _learner(server, name)["published"], f"the learner of {name} has begun")
+        yield server
+    finally:
+        worlds.close()
+
+
+def _register(home: Home, directory: Path, name: str) -> None:
+    rows, sample = rows_of(name), directory / f"{name}.csv"
+    with sample.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow([*rows[0][0], "truth"])
+        writer.writerows([*x.values(), y] for x, y in rows)
+    # Few snapshots come to one that is kept: so there is something to go back to.
+    learning = LearnerSettings(keep_every=2)
+    path, who = directory / f"models.py:{name}", Who("test", time.time(), "a stream")
+    register.register(home.store, home.blobs, name, path, who, sample=sample, target="truth", learning=learning)
+
+
+@pytest.fixture(scope="module")
+def streamed(learning: Server) -> Server:
+    """The same after each row has been predicted, and its label posted, one after another; and all that was learnt."""
+    with learning.client() as client:
+        for name in STREAMS:
+            for x, y in rows_of(name):
+                _serve(client, name, x, y)
+    for name, stream in STREAMS.items():
+        _learnt(learning, name, stream.rows)
+    return learning
+
+
+def _serve(client: Client, name: str, x: dict[str, Any], y: Any) -> Any:
+    answered = client.predict(name, None, x)
+    assert answered.status == 200, answered
+    label = {"prediction_id": answered.json["prediction_id"], "metric": "label", "value": y}
+    accepted = client.request("POST", "/v1/outcomes", label)
+    assert accepted.status == 202, accepted
+    return answered.json
+
+
+def _learner(server: Server, name: str) -> Any:
+    return server.get(f"/v1/models/{name}/learner")
+
+
+def _learnt(server: Server, name: str, labels: int) -> None:
+    eventually(lambda: _learner(server, name)["labels"] == labels, f"{name} has learnt {labels} labels")
+
+
+@pytest.mark.parametrize("name", STREAMS)
+def test_prequential_scores_are_rivers_own(streamed: Server, name: str) -> None:
+    """Asked at the label, before it learns: exactly what `progressive_val_score` says of the same rows."""
+    stream = STREAMS[name]
+    shown = _learner(streamed, name)["scores"]
+    assert shown.keys() == stream.metrics.keys()
+    for metric, made in stream.metrics.items():
+        assert shown[metric] == evaluate.progressive_val_score(rows_of(name), stream.model(), made()).get()
+
+
+@pytest.mark.parametrize("name", STREAMS)
+def test_the_answers_as_served_are_scored_beside_it(streamed: Server, name: str) -> None:
+    """A score of their own, of all the rows; better than of one label for all, which a version that is never swapped would give."""
+    found = _learner(streamed, name)
+    served = found["served"][f"{name}/control"]
+    assert served["labels"] == STREAMS[name].rows
+    assert served["scores"].keys() == found["scores"].keys()
+    assert None not in served["scores"].values()
+    if name == "phishing":
+        truths = [y for _, y in rows_of(name)]
+        assert served["scores"]["Accuracy"] > max(map(truths.count, set(truths))) / len(truths) + 0.1
+
+
+def test_the_served_scores_are_those_of_the_answers(streamed: Server) -> None:
+    """Computed anew from the journal: the label that users saw against the one that came."""
+    metric, answers = metrics.Accuracy(), (event for event in streamed.events() if isinstance(event, Predicted))
+    seen = [event.outputs[0].label for event in answers if event.endpoint == "phishing"]
+    for said, (_, truth) in zip(seen, rows_of("phishing"), strict=False):
+        metric.update(truth, said)
+    assert _learner(streamed, "phishing")["served"]["phishing/control"]["scores"]["Accuracy"] == metric.get()
+
+
+def test_a_first_answer_may_be_none(streamed: Server) -> None:
+    """Naive Bayes knows no label before it has learnt one: null, and no failure."""
+    first = next(event for event in streamed.events() if isinstance(event, Predicted) and event.endpoint == "segments")
+    assert (first.outputs[0].label, first.snapshot) == (None, 0)
+
+
+def test_the_learner_is_seen_from_outside(streamed: Server) -> None:
+    """By REST and by command line, with all that is told of it."""
+    eventually(lambda: _learner(streamed, "phishing")["applied"], "all workers report the newest snapshot")
+    found = _learner(streamed, "phishing")
+    told = {"version", "labels", "position", "staleness_seconds", "scores", "rolling", "served", "drift", "quarantined", "quarantine"}
+    assert told | {"late", "duplicates", "snapshot", "kept", "settings", "running", "state", "workers", "published"} <= found.keys()
+    assert (found["version"], found["running"], found["state"]) == ("phishing@1", True, "learning")
+    assert (found["staleness_seconds"], found["quarantined"], found["late"]) == (0.0, 0, 0)
+    assert set(found["workers"].values()) == {found["snapshot"]}
+    assert from_rfc3339(found["published"]) <= time.time()
+    assert streamed.cli("model", "learner", "phishing")["scores"] == found["scores"]
+    assert streamed.status("phishing")["learners"]["phishing@1"]["snapshot"] == found["snapshot"]
+    page = streamed.cli_text("model", "learner", "phishing@1")
+    assert page.startswith("phishing@1  learning: 1250 labels learnt")
+    assert "as served by phishing/control" in page
+
+
+def test_metrics_tell_of_learners(streamed: Server) -> None:
+    """Each of the promised lines, with registered names alone as labels."""
+    page = streamed.request("GET", "/metrics").content.decode().splitlines()
+    of = 'model="phishing",version="1"'
+    assert f"tiltyard_learner_labels_total{{{of}}} 1250.0" in page
+    assert f"tiltyard_learner_staleness_seconds{{{of}}} 0.0" in page
+    assert f"tiltyard_learner_quarantined_total{{{of}}} 0.0" in page
+    for name in ("tiltyard_learner_snapshot", "tiltyard_learner_drifts_total"):
+        assert any(line.startswith(f"{name}{{{of}}} ") for line in page)
+    score = _learner(streamed, "phishing")["scores"]["Accuracy"]
+    assert f'tiltyard_prequential_score{{metric="Accuracy",model="phishing",version="1",window="all"}} {score}' in page
+    served = 'tiltyard_served_score{arm="control",endpoint="phishing",metric="Accuracy",model="phishing",version="1",window='
+    assert sum(line.startswith(served) for line in page) == 2
+
+
+def test_what_was_acknowledged_is_soon_used_by_every_worker(streamed: Server) -> None:
+    """Within seconds each worker's answers come from a snapshot that knows the label."""
+    before = _learner(streamed, "bananas")
+    x, y = rows_of("bananas")[0]
+    with streamed.client() as client:
+        _serve(client, "bananas", x, y)
+    acknowledged = time.monotonic()
+    _learnt(streamed, "bananas", before["labels"] + 1)
+    newest = _learner(streamed, "bananas")["snapshot"]
+    assert newest > before["snapshot"]
+    eventually(lambda: min(_snapshots(streamed, "bananas", x)) >= newest, "all answers come from it", 5.0)
+    assert time.monotonic() - acknowledged < 5.0
+    eventually(lambda: _learner(streamed, "bananas")["applied"], "the workers report it", 5.0)
+
+
+def _snapshots(server: Server, name: str, x: dict[str, Any]) -> list[int]:
+    """Which snapshots answer on twenty connections: no worker is left out by chance."""
+    start = len(server.events())
+    for _ in range(20):
+        server.predict(name, x)
+    return [event.snapshot for event in server.events()[start:] if isinstance(event, Predicted)]
+
+
+def test_a_learner_goes_back_to_what_it_kept(streamed: Server) -> None:
+    """Its model is that of the kept version, its scores begin anew, and workers serve it; an order in the journal, and audited."""
+    kept = _learner(streamed, "segments")["kept"][-1]
+    x, _ = rows_of("segments")[-1]
+    streamed.post("/v1/models/segments/learner/rollback", {"to": kept["version"]})
+    eventually(lambda: _learner(streamed, "segments")["scores"]["Accuracy"] is None, "the scores begin anew")
+    found = _learner(streamed, "segments")
+    eventually(lambda: min(_snapshots(streamed, "segments", x)) >= found["snapshot"], "it is served")
+    streamed.create("pinned", {"control": (kept["version"], 1)})
+    assert streamed.predict("segments", x)["predictions"] == streamed.predict("pinned", x)["predictions"]
+    assert any(row["action"] == "model.learner.rollback" for row in streamed.get("/v1/audit")["audit"])
+
+
+def test_a_learner_rests_and_goes_on(streamed: Server) -> None:
+    """While it is stopped nothing is learnt; then all is that came meanwhile."""
+    labels = _learner(streamed, "bananas")["labels"]
+    x, y = rows_of("bananas")[1]
+    assert not streamed.post("/v1/models/bananas/learner/stop", {})["running"]
+    assert streamed.request("POST", "/v1/models/bananas/learner/stop", {}).json["code"] == "not-learning"
+    assert _learner(streamed, "bananas")["state"] == "stopped"
+    with streamed.client() as client:
+        _serve(client, "bananas", x, y)
+    eventually(lambda: not streamed.readers("learn:bananas@1"), "its process has ended")
+    assert _learner(streamed, "bananas")["labels"] == labels
+    streamed.cli("model", "learner", "bananas@1", "--start")
+    _learnt(streamed, "bananas", labels + 1)
+
+
+def test_examples_are_learnt_without_a_prediction(streamed: Server) -> None:
+    """Posted, or from a file; the same id counts once; what is wrong is named, and nothing of it is kept."""
+    labels = _learner(streamed, "shuttle")["labels"]
+    rows = [{"features": x, "label": y, "id": f"row{number % 9}"} for number, (x, y) in enumerate(rows_of("shuttle")[:10])]
+    assert streamed.post("/v1/models/shuttle/learn", rows, 202) == {"accepted": 9, "duplicates": 1}
+    assert streamed.post("/v1/models/shuttle/learn", rows[0], 202) == {"accepted": 1, "duplicates": 0}
+    _learnt(streamed, "shuttle", labels + 9)
+    eventually(lambda: _learner(streamed, "shuttle")["duplicates"] == 1, "the repeated one is counted")
+    wrong = {"features": {**rows[0]["features"], next(iter(rows[0]["features"])): "high"}, "label": True}
+    refused = streamed.request("POST", "/v1/models/shuttle/learn", [rows[1], wrong])
+    assert (refused.status, refused.json["field"].partition(".features.")[0]) == (422, "[1]")
+    assert streamed.request("POST", "/v1/models/nobody/learn", rows[0]).json["code"] == "model-not-found"
+
+
+def test_only_that_route_teaches(streamed: Server) -> None:
+    """By POST alone; an alias or a model of that name is asked for like any other."""
+    assert streamed.request("GET", "/v1/models/shuttle/learn").status == 405
+    assert streamed.request("GET", "/v1/models/shuttle/aliases/learn").json["code"] == "alias-not-found"
+    assert streamed.request("GET", "/v1/models/learn").json["code"] == "model-not-found"
+
+
+def test_a_file_of_examples(streamed: Server, tmp_path: Path) -> None:
+    """The sample that the model was registered with, of columns that it takes and one that names the rows."""
+    labels = _learner(streamed, "phishing")["labels"]
+    path = tmp_path / "more.csv"
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        rows = rows_of("phishing")[:50]
+        writer.writerow(["key", *rows[0][0], "truth"])
+        writer.writerows([number, *x.values(), y] for number, (x, y) in enumerate(rows))
+    said = streamed.cli("model", "learn", "phishing", path, "--label", "truth", "--id", "key")
+    assert said == {"accepted": 50, "duplicates": 0}
+    _learnt(streamed, "phishing", labels + 50)
+    assert "no column 'nothing'" in streamed.cli("model", "learn", "phishing", path, "--label", "nothing", code=1)
+
+
+def test_what_has_no_learner_says_so(streamed: Server) -> None:
+    """A kept version is static; of a model that does not exist nothing is told."""
+    kept = _learner(streamed, "segments")["kept"][0]["version"].partition("@")[2]
+    missing = streamed.request("GET", f"/v1/models/segments/learner?version={kept}")
+    assert (missing.status, missing.json["code"]) == (404, "learner-not-found")
+    assert streamed.request("GET", "/v1/models/nobody/learner").json["code"] == "model-not-found"
+    assert streamed.request("GET", "/v1/models/segments/learner?version=x").json["field"] == "version"
+    strange = streamed.request("POST", "/v1/models/segments/learner/rollback", {"to": "phishing@1"})
+    assert (strange.status, strange.json["code"]) == (409, "not-kept")

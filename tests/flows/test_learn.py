@@ -1,0 +1,429 @@
+"""The learner's process: each row once whatever dies when, and what it publishes."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from msgspec.structs import replace
+from river import metrics
+
+from core.errors import Conflict, NotFound, Rejected, Unavailable
+from core.values import Position
+from flows.learn import NEWS_SECONDS, QUIET_SECONDS
+from journal import segment
+from models.learner.fingerprint import fingerprint
+from store import learners, positions, registry
+from tests.flows.learn_world import SETTINGS, LearnWorld, Steep, line
+
+Make = Callable[..., LearnWorld]
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Iterator[Make]:
+    """Makes a world, and closes it."""
+    made: list[LearnWorld] = []
+
+    def world(*arguments: Any, **options: Any) -> LearnWorld:
+        made.append(LearnWorld(tmp_path / "home", *arguments, **options))
+        return made[-1]
+
+    yield world
+    for one in made:
+        one.close()
+
+
+@pytest.fixture
+def world(make: Make) -> LearnWorld:
+    """A linear regression learns."""
+    return make()
+
+
+def taught(*rows: tuple[float, float]) -> Any:
+    """A line that was taught these rows one after the other, each after it had been asked."""
+    model = line()
+    for x, y in rows:
+        model.predict_one({"x": x})
+        model.learn_one({"x": x}, y)
+    return model
+
+
+def test_the_first_snapshot_is_the_version_as_registered(world: LearnWorld) -> None:
+    """Number 0, at once: the learner can be seen before it has learnt."""
+    world.learning()
+    row = world.snapshot()
+    assert (row.number, row.position, fingerprint(world.model())) == (0, world.position(), fingerprint(line()))
+    assert (world.status()["labels"], world.status()["state"], world.status()["gap"]) == (0, "learning", None)
+
+
+def test_labels_are_learnt_and_published(world: LearnWorld) -> None:
+    """In the journal's order, which is that of the labels; the score is asked before each is learnt."""
+    rows = [(1.0, 2.0), (2.0, 4.5), (3.0, 5.5), (-1.0, 0.0)]
+    ids = [world.predict(x) for x, _ in rows]
+    order = [2, 0, 3, 1]
+    for number in order:
+        world.label(ids[number], rows[number][1])
+    status = world.learn()
+    assert fingerprint(world.model()) == fingerprint(taught(*[rows[number] for number in order]))
+    score, model = metrics.MAE(), line()
+    for number in order:
+        x, y = {"x": rows[number][0]}, rows[number][1]
+        score.update(y, model.predict_one(x))
+        model.learn_one(x, y)
+    assert status["scores"] == {"MAE": score.get()}
+    assert (status["labels"], status["snapshot"], status["position"]) == (4, 1, world.position()._asdict())
+
+
+def test_when_it_publishes(world: LearnWorld) -> None:
+    """News after a while, also where nothing more comes; without news only the position, and seldom; in quiet nothing at all."""
+    learning = world.learning()
+    world.pair(1.0, 1.0)
+    assert (learning.step(), learning.step(), world.snapshot().number) == (2, 0, 0)
+    world.ticks += NEWS_SECONDS
+    learning.step()
+    assert (world.snapshot().number, world.position()) == (1, world.place.journal_end())
+    world.predict(1.0)
+    before = world.position()
+    world.ticks += QUIET_SECONDS - 0.1
+    learning.step()
+    assert world.position() == before
+    world.ticks += 0.1
+    learning.step()
+    assert (world.snapshot().number, world.position(), world.snapshot().position) == (1, *[world.place.journal_end()] * 2)
+    published = world.snapshot()
+    world.now += 1.0
+    world.ticks += QUIET_SECONDS
+    learning.step()
+    assert world.snapshot() == published
+
+
+def test_large_models_are_published_seldom(world: LearnWorld) -> None:
+    """A publication that takes an eighth of a second of the processor is followed by two and a half seconds without one."""
+    learning, effort = world.learning(), iter(range(100))
+    learning._school = learning._school._replace(effort=lambda: 0.125 * next(effort))
+    world.pair(1.0, 1.0)
+    world.drain(learning)
+    numbers = []
+    for _ in range(21):
+        world.pair(1.0, 1.0)
+        world.ticks += 0.125
+        learning.step()
+        numbers.append(world.snapshot().number)
+    assert numbers[18:] == [1, 2, 2]
+
+
+ROWS = st.lists(
+    st.one_of(
+        st.tuples(st.just("predict"), st.floats(-5, 5), st.booleans()),
+        st.tuples(st.just("label"), st.integers(0, 1000), st.floats(-5, 5)),
+        st.tuples(st.just("late"), st.integers(0, 1000), st.floats(30, 200)),
+        st.tuples(st.just("example"), st.integers(0, 3), st.floats(-5, 5)),
+        st.tuples(st.just("poison"), st.integers(0, 1000), st.none()),
+        st.tuples(st.just("rotate"), st.none(), st.none()),
+        st.tuples(st.just("read"), st.integers(1, 8), st.floats(0, 1)),
+        st.tuples(st.just("kill"), st.integers(1, 8), st.none()),
+    ),
+    max_size=60,
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(ROWS)
+def test_each_row_once_whatever_dies_when(actions: list[tuple[str, Any, Any]]) -> None:
+    """A learner that is killed again and again comes to the state of a replay that never was, bit for bit."""
+    with TemporaryDirectory() as home:
+        world = LearnWorld(Path(home) / "home", settings=replace(SETTINGS, learns_from="arms", metrics=("MAE", "RMSE")))
+        try:
+            live_through(world, actions)
+            found = world.replay()
+        finally:
+            world.close()
+    assert found["equal"] is True
+    live = found["live"]
+    assert (live["labels"], live["fingerprint"]) == (found["labels"], found["fingerprint"])
+
+
+def live_through(world: LearnWorld, actions: list[tuple[str, Any, Any]]) -> None:
+    """What happens to a learner, and at last it learns all there is."""
+    learning, ids = world.learning(), [world.predict(0.5)]
+    for what, one, other in actions:
+        if what == "predict":
+            ids.append(world.predict(one, -one, version="m@1" if other else "m@2"))
+        elif what == "label":
+            world.label(ids[one % len(ids)] + (".1" if one % 3 == 1 else ""), other)
+        elif what == "late":
+            world.label(ids[one % len(ids)], 1.0, at=world.now + other)
+        elif what == "example":
+            world.example(other, 1.0, f"e{one}")
+        elif what == "poison":
+            world.label(ids[one % len(ids)], "no number")
+        elif what == "rotate":
+            world.rotate()
+        elif what == "read":
+            learning.limit, world.ticks = one, world.ticks + other
+            learning.step()
+        else:
+            learning.limit = one
+            learning.step()
+            world.kill(learning)
+            learning = world.learning()
+    world.drain(learning)
+
+
+def test_a_process_that_was_thought_dead(world: LearnWorld) -> None:
+    """It cannot publish: what it knows is lost, and nothing of it is stored."""
+    stale, owner = world.learning(), world.learning()
+    world.pair(1.0, 2.0)
+    stale.step()
+    world.drain(owner)
+    published = world.snapshot()
+    with pytest.raises(Conflict) as caught:
+        stale.step()
+    assert (caught.value.code, world.snapshot()) == ("stale-reader", published)
+
+
+def test_a_store_that_is_locked(world: LearnWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is learnt is published as soon as it can be, and is learnt once."""
+    learning, publish = world.learning(), learners.publish
+    world.pair(1.0, 2.0)
+
+    def locked(*_: object) -> None:
+        raise sa.exc.OperationalError("", {}, Exception("database is locked"))
+
+    monkeypatch.setattr(learners, "publish", locked)
+    world.drain(learning)
+    world.pair(2.0, 3.0)
+    world.drain(learning)
+    assert world.snapshot().number == 0
+    monkeypatch.setattr(learners, "publish", publish)
+    world.drain(learning)
+    world.drain(learning)
+    assert fingerprint(world.model()) == fingerprint(taught((1.0, 2.0), (2.0, 3.0)))
+
+
+def test_a_store_that_cannot_be_read_ends_the_process(world: LearnWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has learnt a part of what it read: the next process begins from the snapshot."""
+    learning = world.learning()
+    world.example(1.0, 2.0)
+    world.pair(2.0, 3.0)
+
+    def locked(*_: object) -> Any:
+        raise sa.exc.OperationalError("", {}, Exception("disk I/O error"))
+
+    with monkeypatch.context() as patched:
+        patched.setattr("flows.known.plans.get", locked)
+        with pytest.raises(Unavailable):
+            learning.step()
+    assert world.learn()["labels"] == 2
+    assert fingerprint(world.model()) == fingerprint(taught((1.0, 2.0), (2.0, 3.0)))
+
+
+class Death(BaseException):
+    """The process dies here."""
+
+
+def test_an_event_that_kills_is_put_aside(world: LearnWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After two crashes it is passed over, all others are learnt once, and a replay passes it over as well."""
+    from flows import course
+
+    real = course.Course._take
+
+    def deadly(self: Any, entry: Any, lesson: Any) -> None:
+        if lesson.label == 13:
+            raise Death
+        real(self, entry, lesson)
+
+    monkeypatch.setattr(course.Course, "_take", deadly)
+    for y in (1.0, 2.0, 13.0, 4.0):
+        world.pair(y, y)
+    crashes = 0
+    while True:
+        learning = world.learning(careful=crashes > 0)
+        try:
+            world.drain(learning)
+            break
+        except Death:
+            crashes += 1
+            world.kill(learning)
+    assert (crashes, world.status()["labels"]) == (3, 3)
+    assert fingerprint(world.model()) == fingerprint(taught((1.0, 1.0), (2.0, 2.0), (4.0, 4.0)))
+    with world.store.read() as connection:
+        assert positions.aside(connection) == {"learn:m@1": 1}
+    assert world.replay()["equal"] is True
+
+
+def test_rows_that_cannot_be_learnt(make: Make) -> None:
+    """They are kept with the reason and counted, once, whatever dies; learning goes on."""
+    world = make(Steep())
+    world.learning()
+    for y in (1.0, "text", 666.0, 4.0):
+        world.pair(1.0, y)
+    killed = world.learning()
+    killed.step()
+    world.kill(killed)
+    assert (world.learn()["quarantined"], world.status()["labels"]) == (2, 2)
+    with world.store.read() as connection:
+        rows = learners.refused(connection, world.version, 10)
+    assert len(rows) == 2
+    assert "no such label" in rows[0].reason
+
+
+def test_a_state_that_cannot_be_served(make: Make) -> None:
+    """It is not published: the last good one goes on being served, the status says why; a later state that answers is published again."""
+    world = make(Steep())
+    learning = world.learning()
+    world.pair(1.0, 5.0)
+    world.drain(learning)
+    good = world.snapshot()
+    world.pair(1.0, 13.0)
+    world.drain(learning)
+    bad = world.snapshot()
+    assert bad._replace(status=b"") == good._replace(status=b"")
+    assert (world.status()["state"], world.position()) == ("failing", good.position)
+    assert "not finite" in world.status()["reason"]
+    world.pair(1.0, 6.0)
+    world.drain(learning)
+    assert (world.status()["state"], world.status()["quarantined"], world.snapshot().number) == ("failing", 1, 1)
+
+
+def test_every_so_many_snapshots_one_is_kept(make: Make) -> None:
+    """As a version that does not learn, with where it came from; its golden rows answer as it does."""
+    world = make(settings=replace(SETTINGS, keep_every=2))
+    learning = world.learning()
+    for number in range(5):
+        world.pair(float(number), 2.0 * number)
+        world.drain(learning)
+    assert world.snapshot().number == 5
+    with world.store.read() as connection:
+        assert len(registry.list_versions(connection, "m")) == 4
+    from models.package import load
+
+    for version, labels in (("m@3", 2), ("m@4", 4)):
+        card = world.card(version)
+        assert card.river is not None
+        assert card.river.learnt is not None
+        assert (card.river.settings, card.river.learnt.base, card.river.learnt.labels) == (None, "m@1", labels)
+        expected = taught(*[(float(number), 2.0 * number) for number in range(labels)]).predict_one({"x": 1.0})
+        assert load(card, world.blobs.get).predict([[1.0]])[0].value == expected
+    world.begin("m@3")
+    with pytest.raises(Conflict, match="does not learn"):
+        world.learning(version="m@3")
+
+
+def test_a_full_disk_costs_the_kept_version_alone(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The snapshot is published and learning goes on."""
+    world = make(settings=replace(SETTINGS, keep_every=1))
+    learning = world.learning()
+
+    def full(_: bytes) -> str:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(world.blobs, "put", full)
+    world.pair(1.0, 2.0)
+    world.drain(learning)
+    assert world.snapshot().number == 1
+    with pytest.raises(NotFound):
+        world.card("m@3")
+
+
+def test_going_on_from_an_earlier_state(make: Make) -> None:
+    """At its place in the journal, published at once; states of other learners are no states to go on from."""
+    world = make(settings=replace(SETTINGS, keep_every=1))
+    learning = world.learning()
+    world.pair(1.0, 2.0)
+    world.drain(learning)
+    world.pair(5.0, -9.0)
+    world.drain(learning)
+    world.restored("m@3")
+    learning.step()
+    assert fingerprint(world.model()) == fingerprint(taught((1.0, 2.0)))
+    world.restored("m@2")
+    world.restored("m@99")
+    world.restored("m@1", "m@2")
+    world.pair(2.0, 3.0)
+    world.drain(learning)
+    assert fingerprint(world.model()) == fingerprint(taught((1.0, 2.0), (2.0, 3.0)))
+    world.restored("m@1")
+    world.drain(learning)
+    assert fingerprint(world.model()) == fingerprint(line())
+    assert world.replay()["equal"] is True
+
+
+def test_a_challenger_that_has_grown_is_registered(make: Make) -> None:
+    """After a drift a fresh copy learns beside; it becomes a version, and the alias names it; a kill changes nothing of it."""
+    drifting = {"detector": "ADWIN", "detector_parameters": {"grace_period": 5, "clock": 1}}
+    settings = replace(SETTINGS, on_drift="challenger", fresh_labels=20, **drifting)
+    world = make(settings=settings)
+    for number in range(600):
+        x = (number * 7 % 11) / 5 - 1
+        world.pair(x, x if number < 300 else 100 * (number % 2))
+    killed = world.learning()
+    killed.limit = 500
+    killed.step()
+    world.kill(killed)
+    status = world.learn()
+    assert status["drift"]["detections"] >= 1
+    card = world.card("m@challenger")
+    assert card.river is not None
+    assert card.river.learnt is not None
+    assert (card.river.settings, card.river.learnt.labels) == (None, 20)
+    assert world.replay()["equal"] is True
+
+
+def test_a_snapshot_that_was_changed(world: LearnWorld) -> None:
+    """It is not unpickled, neither the model nor what the learner alone knows."""
+    world.pair(1.0, 2.0)
+    world.learn()
+    row = world.snapshot()
+    for changed in (row._replace(artefact=row.artefact + b"x"), row._replace(state=row.state[:-1] + b"x"), row._replace(number=9)):
+        with world.store.write() as connection:
+            learners.publish(connection, changed)
+        with pytest.raises(Rejected):
+            world.learning()
+
+
+def test_what_was_missed_of_the_journal_is_said(world: LearnWorld) -> None:
+    """A learner that was stopped holds no journal back; it goes on with what is left, and cannot be replayed exactly any more."""
+    world.pair(1.0, 2.0)
+    world.learn()
+    world.rotate()
+    world.pair(2.0, 3.0)
+    world.rotate()
+    world.pair(4.0, 5.0)
+    for number in (1, 2):
+        segment.path(world.journal, number).unlink()
+    status = world.learn()
+    assert status["gap"] == "segments 1 to 2 were deleted before they were read"
+    assert fingerprint(world.model()) == fingerprint(taught((1.0, 2.0), (4.0, 5.0)))
+    assert world.learn()["gap"] == status["gap"]
+
+
+def test_another_journal(world: LearnWorld) -> None:
+    """Where the journal was replaced, the learner keeps its state and begins with the new one."""
+    world.pair(1.0, 2.0)
+    world.learn()
+    world.writer.close()
+    shutil.rmtree(world.journal)
+    from journal.writer import Writer
+
+    world.writer = Writer(world.journal)
+    with world.store.write() as connection:
+        positions.advance(connection, "learn:m@1", world.position(), Position(1, 0), 0.0)
+    world.pair(2.0, 3.0)
+    status = world.learn()
+    assert "replaced" in status["gap"]
+    assert fingerprint(world.model()) == fingerprint(taught((1.0, 2.0), (2.0, 3.0)))
+
+
+def test_a_learner_that_never_began(make: Make) -> None:
+    """It has no place to read from."""
+    world = make(begin=False)
+    with pytest.raises(Conflict, match="never began"):
+        world.learning()

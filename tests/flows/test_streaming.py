@@ -1,0 +1,276 @@
+"""The reader of a streaming view: whatever kills it, what it serves is what a computation from nothing gives."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from core.errors import Conflict
+from core.values import START, Position
+from flows import streaming
+from flows import view as views
+from flows.streaming import ViewReader
+from journal import segments
+from journal.reader import Reader
+from models.features.declaration import Aggregate
+from models.features.occurrences import REPEAT_SECONDS
+from store import positions
+from tests.flows.flow_world import World
+from tests.flows.view_world import ViewWorld
+
+
+@pytest.fixture
+def world(bare: World, tmp_path: Path) -> Iterator[ViewWorld]:
+    """The endpoint credit, and the view `activity` of the stream clicks."""
+    bare.endpoint()
+    found = ViewWorld(bare, tmp_path)
+    found.declare()
+    yield found
+    found.writer.close()
+
+
+def check(world: ViewWorld) -> None:
+    """What is served is what a computation from nothing gives at that position and time."""
+    rows, meta = world.served()
+    assert rows == world.recomputed(meta["as_of"], Position(*meta["position"]))
+    assert meta["rows"] == len(rows)
+
+
+def test_events_are_served_as_features(world: ViewWorld) -> None:
+    """Events become the features of their entities; others of the journal are passed over."""
+    world.click(2.0)
+    world.click(3.0, "bob")
+    world.click(4.0, stream="other")
+    world.predict("ann", 1.0)
+    world.click(5.0)
+    with world.reader() as reader:
+        world.compute(reader)
+    rows, meta = world.served()
+    assert rows == {"ann": {"n": 2, "spent": 7.0, "pace": 3.5}, "bob": {"n": 1, "spent": 3.0, "pace": 3.0}}
+    assert meta["figures"]["used"] == 3
+    check(world)
+
+
+def test_time_passes_when_nothing_happens(world: ViewWorld) -> None:
+    """Windows end and the view stays fresh though no event comes."""
+    world.click(2.0)
+    with world.reader() as reader:
+        world.compute(reader)
+        world.at += 120.0
+        world.compute(reader)
+    rows, meta = world.served()
+    assert rows == {"ann": {"n": 0, "spent": 0.0, "pace": 2.0}}
+    assert world.at - meta["as_of"] < 1.0
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_killed_anywhere(world: ViewWorld, monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
+    """Killed between any two steps, before or after publishing, the reader comes to the numbers of a computation from nothing."""
+    monkeypatch.setattr(streaming, "BATCH", 3)
+    monkeypatch.setattr(streaming, "MARK_SECONDS", 1.0)
+    chance = random.Random(seed)
+    for _ in range(25):
+        with world.reader() as reader:
+            for _ in range(chance.randrange(4)):
+                for _ in range(chance.randrange(9)):
+                    when = world.at - chance.choice([0.0, 0.0, 3.0, 30.0])
+                    user = chance.choice(["ann", "bob", None])
+                    world.click(
+                        chance.random(), user, seconds=chance.random(), identity=chance.choice([None, None, *"abcdefgh"]), happened=when
+                    )
+                world.at += chance.choice([0.0, 0.1, 0.3, 20.0])
+                reader.step()
+    with world.reader() as reader:
+        world.compute(reader)
+    check(world)
+    figures = world.served()[1]["figures"]
+    assert sum(figures.values()) == sum(1 for _ in world_events(world))
+    assert min(figures["used"], figures["duplicates"], figures["late"], figures["keyless"]) > 0
+
+
+def world_events(world: ViewWorld) -> Iterator[object]:
+    """All records of the journal."""
+    with closing(Reader(world.journal, START)) as reader:
+        yield from reader.read(100_000)
+
+
+def test_ids_are_known_after_a_crash(world: ViewWorld) -> None:
+    """An event that is posted again after the reader was killed counts once."""
+    world.click(2.0, identity="a")
+    with world.reader() as reader:
+        world.compute(reader)
+    world.click(2.0, identity="a", seconds=REPEAT_SECONDS - 10.0)
+    with world.reader() as reader:
+        world.compute(reader)
+    assert world.served()[1]["figures"]["duplicates"] == 1
+
+
+def test_the_store_follows_the_file(world: ViewWorld) -> None:
+    """The position in the store is never ahead of what is published, and comes to the journal's end."""
+    world.click()
+    with world.reader() as reader:
+        step(world, reader)
+        step(world, reader)
+        with world.store.read() as connection:
+            stored = positions.get(connection, views.reader_of("activity"))
+        assert stored is not None
+        assert stored.position <= Position(*world.served()[1]["position"])
+        world.compute(reader)
+        with world.store.read() as connection:
+            stored = positions.get(connection, views.reader_of("activity"))
+        assert stored is not None
+        assert stored.position == segments.end(world.journal)
+
+
+def test_one_process_writes(world: ViewWorld) -> None:
+    """Of two processes that compute a view only one publishes: the other finds out and stops."""
+    world.click()
+    with world.reader() as first, world.reader() as second:
+        world.compute(first)
+        world.click()
+        with pytest.raises(Conflict):
+            world.compute(second)
+    with world.reader() as first:
+        world.compute(first)
+    check(world)
+
+
+def test_declared_anew(world: ViewWorld) -> None:
+    """A view that is declared anew is computed from what the journal holds; what it served goes on being served until then."""
+    for _ in range(3):
+        world.click(2.0)
+    with world.reader() as reader:
+        world.compute(reader)
+        assert (world.row().generation, world.served()[0]) == (1, {"ann": {"n": 3, "spent": 6.0, "pace": 2.0}})
+        shown = world.declare({"most": Aggregate("max", "amount", 60.0)})
+        assert shown["computed_anew"]
+        assert world.served()[0]["ann"]["n"] == 3
+        world.compute(reader)
+    assert (world.row().generation, world.served()[0]) == (2, {"ann": {"most": 2.0}})
+    assert not views.show(world.shelves, "activity")["computed_anew"]
+    check(world)
+
+
+def test_killed_while_it_is_computed_anew(world: ViewWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next process goes on with both generations: the one that is served stays up to date."""
+    for _ in range(12):
+        world.click(2.0)
+    with world.reader() as reader:
+        world.compute(reader)
+    world.declare({"most": Aggregate("max", "amount", 60.0)})
+    monkeypatch.setattr(streaming, "BATCH", 5)
+    with world.reader() as reader:
+        step(world, reader)
+        step(world, reader)
+    world.click(7.0)
+    with world.reader() as reader:
+        step(world, reader)
+        step(world, reader)
+        assert world.row().generation == 1
+        assert world.served()[0]["ann"]["spent"] == 31.0
+        world.compute(reader)
+    assert (world.row().generation, world.served()[0]) == (2, {"ann": {"most": 7.0}})
+
+
+def step(world: ViewWorld, reader: ViewReader) -> None:
+    """One step, when its publication is due."""
+    world.at += 0.3
+    reader.step()
+
+
+def test_declared_twice_while_it_is_computed(world: ViewWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only the last declaration is served in the end."""
+    for _ in range(12):
+        world.click(2.0)
+    with world.reader() as reader:
+        world.compute(reader)
+        monkeypatch.setattr(streaming, "BATCH", 5)
+        world.declare({"most": Aggregate("max", "amount", 60.0)})
+        step(world, reader)
+        world.declare({"least": Aggregate("min", "amount", 60.0)})
+        world.compute(reader)
+    assert (world.row().generation, world.served()[0]) == (2, {"ann": {"least": 2.0}})
+
+
+def test_dropped(world: ViewWorld) -> None:
+    """The reader of a view that was dropped stops, and nothing of the view is left."""
+    world.click()
+    with world.reader() as reader:
+        world.compute(reader)
+        views.drop(world.shelves, "activity", world.who())
+        with pytest.raises(Conflict):
+            world.compute(reader)
+    assert not list(world.directory.iterdir())
+
+
+def test_a_lost_file_is_computed_anew(world: ViewWorld) -> None:
+    """Where the file of a view is gone, it is computed again from the journal."""
+    world.click(2.0)
+    with world.reader() as reader:
+        world.compute(reader)
+    for path in world.directory.iterdir():
+        path.unlink()
+    with world.reader() as reader:
+        world.compute(reader)
+    assert world.served()[0]["ann"]["spent"] == 2.0
+    check(world)
+
+
+def test_its_own_predictions(world: ViewWorld) -> None:
+    """A view of the endpoint's predictions sees units, features, context and answers, row by row; other endpoints' it does not."""
+    features = {
+        "n": Aggregate("count", window_seconds=60.0),
+        "x": Aggregate("sum", "x", 60.0),
+        "sure": Aggregate("mean", "probability", 60.0),
+        "yes": Aggregate("max", "probability.yes", 60.0),
+        "labels": Aggregate("distinct", "label", 60.0),
+        "cities": Aggregate("distinct", "city", 60.0),
+        "value": Aggregate("sum", "value", 60.0),
+    }
+    world.declare(features, predictions=True)
+    world.predict("ann", 1.0, 2.0, label="no", city="Bern")
+    world.predict("ann", 4.0)
+    world.predict("ann", 8.0, endpoint="other")
+    world.predict(None, 16.0)
+    with world.reader() as reader:
+        world.compute(reader)
+    rows, meta = world.served()
+    assert rows == {"ann": {"n": 3, "x": 7.0, "sure": 0.25, "yes": 0.75, "labels": 1, "cities": 1, "value": 2.0}}
+    assert meta["figures"] == {"used": 3, "late": 0, "duplicates": 0, "keyless": 1, "unusable": 0}
+    check(world)
+
+
+def test_its_own_outcomes(world: ViewWorld) -> None:
+    """A view of a metric's outcomes sees unit, value, and what was known at the prediction; other metrics' and endpoints' it does not."""
+    features = {"brought": Aggregate("sum", "value", 60.0), "x": Aggregate("max", "x", 60.0)}
+    world.declare(features, outcomes="revenue")
+    first, other = world.predict("ann", 3.0), world.predict("ann", 9.0, endpoint="other")
+    world.observe(first, 10.0)
+    world.observe(first, 10.0, identity="once")
+    world.observe(first, 10.0, identity="once")
+    world.observe(None, 5.0, "ann")
+    world.observe(None, 7.0, "bob", endpoint="other")
+    world.observe(first, 100.0, metric="clicks")
+    world.observe(other, 100.0)
+    world.observe(first[:-1] + ("0" if first[-1] != "0" else "1"), 100.0)
+    with world.reader() as reader:
+        world.compute(reader)
+    rows, meta = world.served()
+    assert rows == {"ann": {"brought": 25.0, "x": 3.0}}
+    assert meta["figures"] == {"used": 3, "late": 0, "duplicates": 1, "keyless": 1, "unusable": 0}
+    check(world)
+
+
+def test_labels_of_one_row_are_one(world: ViewWorld) -> None:
+    """A label that comes twice for a row counts once."""
+    world.declare({"right": Aggregate("mean", "value", 60.0), "n": Aggregate("count", window_seconds=60.0)}, outcomes="label")
+    prediction = world.predict("ann", 3.0, label="no")
+    world.observe(prediction, 1, metric="label")
+    world.observe(prediction, 0, metric="label")
+    with world.reader() as reader:
+        world.compute(reader)
+    assert world.served()[0] == {"ann": {"right": 1.0, "n": 1}}

@@ -1,0 +1,156 @@
+"""A view's file: whole or not there, read without waiting, written by one."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from core.errors import Conflict, Invalid, NotFound
+from core.values import Value
+from models.features.table import Table, Writer, create, key_text, path_of
+
+NAMES = ("age", "plan", "active")
+ROWS: list[tuple[str, tuple[Value, ...]]] = [("17", (41, "pro", True)), ("é", (None, "ünï\x00\n", False)), ("a b", (0.1, "", None))]
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Where a view's first generation is."""
+    return path_of(tmp_path / "views", "users", 1)
+
+
+@pytest.fixture
+def writer(path: Path) -> Iterator[Writer]:
+    """The writer of a streaming view."""
+    with closing(Writer(path, ("n", "mean"))) as made:
+        yield made
+
+
+def test_every_row_is_found_again_as_it_was(path: Path) -> None:
+    """Values keep their types, None included; an entity that is not there is None."""
+    create(path, NAMES, ROWS, {"as_of": 5.0, "rows": 3})
+    with closing(Table(path, immutable=True)) as table:
+        assert [table.get(key) for key, _ in ROWS] == [dict(zip(NAMES, values, strict=True)) for _, values in ROWS]
+        assert [type(value) for value in table.values("17") or ()] == [int, str, bool]
+        assert table.get("018") is None
+        assert table.meta() == {"as_of": 5.0, "rows": 3}
+
+
+def test_a_batch_file_is_whole_or_not_there(path: Path) -> None:
+    """Rows that fail half-way leave nothing behind, neither the file nor a draft of it."""
+
+    def rows() -> Iterator[tuple[str, tuple[Value, ...]]]:
+        yield ROWS[0]
+        raise RuntimeError("broke")
+
+    with pytest.raises(RuntimeError):
+        create(path, NAMES, rows(), {})
+    assert list(path.parent.iterdir()) == []
+
+
+def test_a_key_that_comes_twice_is_refused(path: Path) -> None:
+    """The file would say two things of one entity."""
+    with pytest.raises(Invalid, match="'17' comes twice"):
+        create(path, NAMES, [ROWS[0], ROWS[0]], {})
+    assert not path.exists()
+
+
+def test_a_file_that_exists_is_not_replaced(path: Path) -> None:
+    """Two loads at a time cannot write the same generation: workers that have it open would read another one's rows."""
+    create(path, NAMES, ROWS[:1], {})
+    with pytest.raises(Conflict, match="another process"):
+        create(path, NAMES, ROWS[1:], {})
+    with closing(Table(path, immutable=True)) as table:
+        assert table.get("17") is not None
+
+
+@pytest.mark.parametrize("content", [None, b"", b"no database at all" * 1000])
+def test_what_is_no_view_file_is_not_found(path: Path, content: bytes | None) -> None:
+    """Missing, empty or something else: one clear error."""
+    path.parent.mkdir()
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(NotFound, match=path.name):
+        Table(path, immutable=True)
+
+
+def test_a_reader_sees_whole_transactions_of_the_writer_without_waiting(path: Path, writer: Writer) -> None:
+    """While a transaction is open, the last whole one is read; after it the new one, features and `as_of` together."""
+    writer.put_many([("a", {"n": 1, "mean": 2.0}, b"s1")], {"as_of": 1.0})
+    with closing(Table(path, immutable=False)) as table:
+        assert (table.get("a"), table.meta()) == ({"n": 1, "mean": 2.0}, {"as_of": 1.0})
+
+        def rows() -> Iterator[tuple[str, dict[str, Value], bytes]]:
+            yield "a", {"n": 2}, b"s2"
+            yield "b", {"n": 1, "mean": 0.5}, b"s3"
+
+        with closing(sqlite3.connect(path, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            other.execute("DELETE FROM rows")
+            assert table.get("a") == {"n": 1, "mean": 2.0}
+            other.execute("ROLLBACK")
+        writer.put_many(rows(), {"as_of": 2.0})
+        assert (table.get("a"), table.get("b"), table.meta()) == ({"n": 2, "mean": None}, {"n": 1, "mean": 0.5}, {"as_of": 2.0})
+
+
+def test_a_look_up_leaves_no_transaction_open(path: Path, writer: Writer) -> None:
+    """A reader that held one would keep the write-ahead log growing: a checkpoint gets through after a look-up."""
+    writer.put_many([("a", {"n": 1}, b"")], {})
+    with closing(Table(path, immutable=False)) as table, closing(sqlite3.connect(path, timeout=0.0)) as other:
+        table.get("a")
+        table.meta()
+        assert other.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0] == 0
+
+
+def test_a_writer_goes_on_where_another_process_left_it(path: Path, writer: Writer) -> None:
+    """States and meta are read again; forgotten keys are gone from both."""
+    writer.put_many([("a", {"n": 1}, b"sa"), ("b", {"n": 2}, b"sb")], {"at": 1})
+    writer.put_many([], {"at": 2}, gone=["a"])
+    writer.close()
+    with closing(Writer(path, ("n", "mean"))) as again, closing(Table(path, immutable=False)) as table:
+        assert (dict(again.states()), again.meta()) == ({"b": b"sb"}, {"at": 2})
+        assert (table.get("a"), table.get("b")) == (None, {"n": 2, "mean": None})
+
+
+def test_a_stale_writer_stores_nothing(path: Path, writer: Writer) -> None:
+    """Of two writers only the one that wrote last may go on; the other is told and changes nothing."""
+    with closing(Writer(path, ("n", "mean"))) as other:
+        other.put_many([("a", {"n": 1}, b"")], {"at": 1})
+        with pytest.raises(Conflict, match="another process"):
+            writer.put_many([("a", {"n": 9}, b"")], {"at": 9})
+        other.put_many([("b", {"n": 2}, b"")], {"at": 2})
+        with closing(Table(path, immutable=False)) as table:
+            assert (table.get("a"), table.meta()) == ({"n": 1, "mean": None}, {"at": 2})
+
+
+def test_a_writer_of_other_features_is_refused(path: Path, writer: Writer) -> None:
+    """The values in the file are of the names that it began with."""
+    with pytest.raises(Conflict, match="other features"):
+        Writer(path, ("n", "var"))
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        *[("17", "17"), (17, "17"), (17.0, "17"), (-0.0, "0"), ("007", "007"), (1.5, "1.5"), (True, "true"), (False, "false")],
+        *[(2**63, "9223372036854775808"), (1e300, str(int(1e300))), ("", None), (None, None), (float("inf"), None)],
+    ],
+)
+def test_a_key_has_one_form(value: Value, text: str | None) -> None:
+    """17, 17.0 and "17" name the same entity; a text stays as it is."""
+    assert key_text(value) == text
+
+
+@given(st.floats(allow_nan=False, allow_infinity=False))
+def test_numbers_that_are_equal_name_the_same_entity_and_others_do_not(number: float) -> None:
+    """A float that equals an integer has its form; any other can be read back from its own."""
+    text = key_text(number)
+    assert text is not None
+    assert float(text) == number
+    assert number != number // 1 or key_text(int(number)) == text
