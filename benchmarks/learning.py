@@ -224,7 +224,7 @@ def _delays(home: Home, published: dict[int, Any]) -> list[float]:
 def _last_before(answers: list[tuple[float, int]], numbers: list[int]) -> dict[int, float]:
     """By snapshot the time of the last answer that an older one gave, where a newer one has answered after it."""
     newest = max((number for _, number in answers), default=0)
-    return {number: max(at for at, answered in answers if answered < number) for number in numbers if number <= newest}
+    return {number: max(at for at, answered in answers if answered < number) for number in numbers if 0 < number <= newest}
 
 
 if __name__ == "__main__":

@@ -43,7 +43,7 @@ class Failed(NamedTuple):
 class Swapper:
     """Swaps the newest snapshots in, in one thread. `key` is the file of the key that signs them.
 
-    Asked again within `every` seconds it does nothing. `timer` never steps back; `effort` is the thread's time of the processor, in seconds.
+    Asked again within `every` seconds it does nothing. `timer` never steps back, `effort` is the thread's time of the processor: seconds.
     """
 
     def __init__(

@@ -46,7 +46,7 @@ class Takers:
         self.by_model: Mapping[str, Taker] = {}
 
     def refresh(self) -> None:
-        """Look which learners run. What is found unchanged costs two queries."""
+        """Look which learners run: due now and then, and before a model is said to be unknown. What is unchanged costs two queries."""
         with self._store.read() as connection:
             self._models = frozenset(registry.list_models(connection))
             running = sorted(version for reader in positions.every(connection) if (version := parse_learner(reader)) is not None)

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, TypeAlias
 import msgspec
 from gunicorn.http.errors import ParseException
 
-from core.errors import Conflict, Invalid, Malformed, NotFound, TiltyardError, TooLarge
+from core.errors import Invalid, Malformed, TiltyardError, TooLarge
 from core.ids import parse_version
 from core.values import Label
 from flows import outcome, teach
@@ -25,7 +25,7 @@ from flows.events import accept as accept_events
 from flows.features import declared_streams
 from flows.outcome import Desk, OutcomePost
 from flows.predict import Answer, Ask, predict, predict_pinned
-from flows.teach import ExamplePost, Taker
+from flows.teach import ExamplePost
 from server import v2
 from server.decoding import decode
 from server.errors import JSON, PROBLEM, SlowBody, WrongMethod, headers_of, problem, status_of, v2_error
@@ -174,19 +174,10 @@ class HotRoutes:
         worker.guard.traffic(environ.get("HTTP_AUTHORIZATION"), "outcome")
         body = self._body(environ)
         posts = decode(_EXAMPLE_BODY, body) if body.lstrip()[:1] == b"[" else [decode(_ONE_EXAMPLE, body)]
-        examples = teach.checked(posts, model, self._taker(model), clock, worker.home.settings.max_rows)
+        examples = teach.checked(posts, model, worker.taker(model), clock, worker.home.settings.max_rows)
         accepted = teach.append(examples, worker.writer.append)
         worker.commit.wait()
         return Reply("202 Accepted", [("Content-Type", JSON)], _encode(accepted))
-
-    def _taker(self, model: str) -> Taker:
-        """A model that was registered a moment ago is not unknown: the store is asked before it is said to be."""
-        takers = self._worker.takers
-        try:
-            return takers.of(model)
-        except (NotFound, Conflict):
-            self._worker.offload(takers.refresh)
-            return takers.of(model)
 
     def _events(self, environ: Environ, stream: str) -> Reply:
         worker = self._worker

@@ -6,13 +6,13 @@ import logging
 from collections.abc import Callable
 from typing import TypeVar
 
-from core.errors import TiltyardError
+from core.errors import Conflict, NotFound, TiltyardError
 from flows.adopt import HEARTBEAT_SECONDS, Adopter, loader
 from flows.features import Shelf
 from flows.predict import Means, Missed
 from flows.serving import Routes
 from flows.swap import Swapper
-from flows.teach import Takers
+from flows.teach import Taker, Takers
 from journal.commit import GroupCommit
 from journal.writer import Writer
 from models.pool import Pool
@@ -48,7 +48,7 @@ class Worker:
         self.writer = Writer(home.journal)
         self.commit = GroupCommit(self.writer, self._disk.apply, home.settings.fsync_interval)
         self.routes = Routes()
-        self.takers = Takers(home.store)
+        self._takers = Takers(home.store)
         self.patience = Patience(home.settings.body_timeout)
         self.guard = Guard(home.store, home.settings, host)
         self._shelf = Shelf(home.store, home.views, self.routes)
@@ -73,6 +73,17 @@ class Worker:
         found: T = self._control.apply(work)
         return found
 
+    def taker(self, model: str) -> Taker:
+        """What the model's learner takes; raises NotFound or Conflict.
+
+        Before it says so it asks the store: the model may have been registered a moment ago.
+        """
+        try:
+            return self._takers.of(model)
+        except (NotFound, Conflict):
+            self.offload(self._takers.refresh)
+            return self._takers.of(model)
+
     def _keep_current(self) -> None:
         import gevent
 
@@ -92,11 +103,11 @@ class Worker:
         """Views first: a plan whose models need them is never served without them."""
         self._guarded(self._shelf.poll)
         self._guarded(self._adopter.poll)
-        self._guarded(self.takers.refresh)
 
     def _beat(self) -> None:
         self._guarded(self.guard.refresh)
         self._guarded(self._adopter.report)
+        self._guarded(self._takers.refresh)
 
     def _guarded(self, work: Callable[[], None]) -> None:
         try:

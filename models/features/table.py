@@ -113,7 +113,9 @@ def create(path: Path, names: Sequence[str], rows: Iterable[tuple[str, Sequence[
     draft.unlink(missing_ok=True)
     try:
         with closing(_connect(draft.absolute().as_uri(), _BUSY_SECONDS)) as connection:
-            connection.execute("PRAGMA synchronous = OFF")  # made durable as a whole, below
+            # A draft that fails is thrown away, and a whole one is made durable below.
+            connection.execute("PRAGMA journal_mode = OFF")
+            connection.execute("PRAGMA synchronous = OFF")
             connection.execute("BEGIN")
             _make(connection, names, meta)
             _insert(connection, rows)

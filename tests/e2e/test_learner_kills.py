@@ -119,7 +119,7 @@ def kill_at_random(server: Server, chance: random.Random) -> int:
     killed = 0
     for number in range(KILLS):
         before = position(server)
-        if number % 4 == 3:
+        if number % 8 == 7:
             time.sleep(STEADY)
         elif number % 4:
             eventually(lambda before=before: position(server) > before, "the learner has gone on")  # type: ignore[misc]

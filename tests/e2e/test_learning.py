@@ -5,13 +5,11 @@ from __future__ import annotations
 import csv
 import time
 from collections.abc import Iterator
-from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
-from river import datasets, evaluate, linear_model, metrics, naive_bayes, preprocessing, tree
-from river.anomaly import HalfSpaceTrees
+from river import evaluate, metrics
 
 from core.clock import from_rfc3339
 from core.events import Predicted
@@ -22,68 +20,7 @@ from routing.changes import Who
 from server import home as homes
 from server.home import Home
 from tests.e2e.real_server import Client, Server, Worlds, eventually
-
-FACTORIES = """
-from river import anomaly, linear_model, naive_bayes, preprocessing, tree
-
-
-def phishing():
-    return preprocessing.StandardScaler() | linear_model.LogisticRegression()
-
-
-def bananas():
-    return preprocessing.MinMaxScaler() | tree.HoeffdingTreeClassifier()
-
-
-def segments():
-    return preprocessing.StandardScaler() | naive_bayes.GaussianNB()
-
-
-def shuttle():
-    return preprocessing.MinMaxScaler() | anomaly.HalfSpaceTrees(seed=1)
-"""
-
-
-class Stream(NamedTuple):
-    """One of River's data sets, a model of the file above, and by name the metrics that score it."""
-
-    data: Any
-    rows: int
-    model: Any
-    metrics: dict[str, Any]
-
-
-STREAMS = {
-    "phishing": Stream(
-        datasets.Phishing(),
-        1250,
-        lambda: preprocessing.StandardScaler() | linear_model.LogisticRegression(),
-        {"LogLoss": metrics.LogLoss, "Accuracy": metrics.Accuracy},
-    ),
-    "bananas": Stream(
-        datasets.Bananas(),
-        500,
-        lambda: preprocessing.MinMaxScaler() | tree.HoeffdingTreeClassifier(),
-        {"LogLoss": metrics.LogLoss, "Accuracy": metrics.Accuracy},
-    ),
-    "segments": Stream(
-        datasets.ImageSegments(),
-        300,
-        lambda: preprocessing.StandardScaler() | naive_bayes.GaussianNB(),
-        {"CrossEntropy": metrics.CrossEntropy, "Accuracy": metrics.Accuracy},
-    ),
-    "shuttle": Stream(
-        datasets.Shuttle(),
-        500,
-        lambda: preprocessing.MinMaxScaler() | HalfSpaceTrees(seed=1),
-        {"RollingROCAUC": lambda: metrics.RollingROCAUC(window_size=1000)},
-    ),
-}
-
-
-def rows_of(name: str) -> list[tuple[dict[str, Any], Any]]:
-    """The rows and labels that the tests use of a stream."""
-    return list(islice(STREAMS[name].data, STREAMS[name].rows))
+from tests.e2e.streams import FACTORIES, STREAMS, rows_of
 
 
 @pytest.fixture(scope="module")
@@ -238,6 +175,18 @@ def _snapshots(server: Server, name: str, x: dict[str, Any]) -> list[int]:
     for _ in range(20):
         server.predict(name, x)
     return [event.snapshot for event in server.events()[start:] if isinstance(event, Predicted)]
+
+
+def test_a_shadow_that_learns_answers_by_its_newest_snapshot(streamed: Server) -> None:
+    """As it was registered it would know no label at all, and agree with nobody."""
+    kept = _learner(streamed, "segments")["kept"][0]["version"]
+    streamed.create("mirrored", {"control": (kept, 1)}, shadows={"next": {"version": "segments@1"}})
+    for x, _ in rows_of("segments")[:40]:
+        streamed.predict("mirrored", x)
+    streamed.caught_up("mirrored")
+    found = streamed.status("mirrored")["shadows"]["next"]
+    assert (found["done"], found["errors"]) == (40, 0)
+    assert found["agreement"] > 0.8
 
 
 def test_a_learner_goes_back_to_what_it_kept(streamed: Server) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -222,3 +222,25 @@ class LearnWorld:
     def replay(self, model: str = "m@1", **how: Any) -> dict[str, Any]:
         """What a replay finds."""
         return replay(Source(self.store, self.blobs, self.journal, KEY), Question(model, **how), ME)
+
+
+def makers(home: Path) -> Iterator[Callable[..., LearnWorld]]:
+    """A function that makes worlds, all of which are closed at the end."""
+    made: list[LearnWorld] = []
+
+    def make(*arguments: Any, **options: Any) -> LearnWorld:
+        made.append(LearnWorld(home, *arguments, **options))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
+
+
+def taught(*rows: tuple[float, float]) -> Any:
+    """A line that was taught these rows one after the other, each after it had been asked."""
+    model = line()
+    for x, y in rows:
+        model.predict_one({"x": x})
+        model.learn_one({"x": x}, y)
+    return model

@@ -19,8 +19,8 @@ from flows.deploy import ArmSpec
 from flows.known import Known
 from flows.predict import Ask, Means, Missed, predict
 from flows.serving import Routes
-from flows.swap import Swapper
 from flows.status import wait_applied
+from flows.swap import Swapper
 from models.package import Loaded
 from models.pool import KEEP_SECONDS, Pool
 from store import workers

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import shutil
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -13,9 +14,11 @@ from core.errors import Conflict
 from core.values import START, Position
 from flows import streaming
 from flows import view as views
+from flows.housekeep import begin_readers
 from flows.streaming import ViewReader
 from journal import segments
 from journal.reader import Reader
+from journal.writer import Writer
 from models.features.declaration import Aggregate
 from models.features.occurrences import REPEAT_SECONDS
 from store import positions
@@ -274,3 +277,21 @@ def test_labels_of_one_row_are_one(world: ViewWorld) -> None:
     with world.reader() as reader:
         world.compute(reader)
     assert world.served()[0] == {"ann": {"right": 1.0, "n": 1}}
+
+
+def test_of_another_journal(world: ViewWorld) -> None:
+    """A file that stands behind the journal's end is of another journal: it is served until it is computed anew from this one."""
+    for _ in range(9):
+        world.click(2.0)
+    with world.reader() as reader:
+        world.compute(reader)
+    world.writer.close()
+    shutil.rmtree(world.journal)
+    world.writer = Writer(world.journal)
+    world.click(5.0)
+    begin_readers(world.store, world.journal)
+    with world.reader() as reader:
+        assert world.served()[0]["ann"]["n"] == 9
+        world.compute(reader)
+    assert world.served()[0]["ann"] == {"n": 1, "spent": 5.0, "pace": 5.0}
+    check(world)

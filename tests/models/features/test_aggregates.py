@@ -221,3 +221,37 @@ def test_entities_are_one_whether_text_or_number() -> None:
         published.take(happened(1000.0, user=user))
     published.publish(1000.0)
     assert published.rows == {"7": {"n": 3}}
+
+
+def test_panes_are_joined_in_the_order_of_time() -> None:
+    """Whatever the order of arrival across panes, the same number comes out, to the last bit."""
+    published = Published(view({"sum": EVERY["sum"]}))
+    for time, x in ((1002.0, 0.1), (1001.0, 0.2), (1000.0, 0.3)):
+        published.take(happened(time, x, came=1002.0))
+    published.publish(1002.0)
+    assert published.rows["ann"]["sum"] == (0.3 + 0.2) + 0.1 != (0.1 + 0.2) + 0.3
+
+
+def test_a_stored_pane_goes_on_as_if_it_had_stayed() -> None:
+    """Every aggregate goes on from its stored state to the last bit, within one pane as well."""
+    killed, steady = Published(view()), Published(view())
+    for x in (0.1, 0.1234567891, 1 / 3, 2e-7, 0.7):
+        for published in (killed, steady):
+            published.take(happened(1000.5, x))
+            published.publish(1000.5)
+        killed.kill()
+    killed.take(happened(1000.5, 0.9))
+    steady.take(happened(1000.5, 0.9))
+    killed.publish(1000.5)
+    steady.publish(1000.5)
+    assert killed.rows == steady.rows
+
+
+def test_ids_are_forgotten_when_they_may_be_and_not_before() -> None:
+    """An id that is younger than ten minutes is known whatever came after it; older ones take no memory."""
+    published = Published(view())
+    published.take(happened(1000.0, identity="a"))
+    published.take(happened(1350.0, identity="b"))
+    assert published.take(happened(1500.0, identity="a")) == "duplicates"
+    published.take(happened(2000.0, identity="c"))
+    assert len(published.live.repeats) == 2
