@@ -1,4 +1,4 @@
-"""`make bench`: what Tiltyard costs, as ratios to a peer or to itself in one run; under three minutes.
+"""`make bench`: what Tiltyard costs, as ratios to a peer or to itself in one run; about five minutes.
 
 python -m benchmarks.bench
 
@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 
-from benchmarks import follow, load, reports, site
+from benchmarks import features, follow, learning, load, reports, site
 from benchmarks.load import Load, get
 from benchmarks.site import Site
 from benchmarks.steps import steps
@@ -26,7 +26,7 @@ from server.home import Home
 ROUNDS = 5
 SECONDS = 3.0
 BATCH = 100
-PACKAGES = ("tiltyard", "flask", "gunicorn", "gevent", "onnxruntime", "numpy", "msgspec", "SQLAlchemy")
+PACKAGES = ("tiltyard", "flask", "gunicorn", "gevent", "onnxruntime", "river", "numpy", "msgspec", "SQLAlchemy")
 
 
 def main() -> None:
@@ -40,6 +40,8 @@ def main() -> None:
         print(f"record: {follow.record(home):,.0f} events/s (aim: 20,000)")
     with _home() as home:
         reports.tell(home)
+    features.tell()
+    learning.tell()
     with _home() as home, site.serving(home) as plain:
         capacity = _against_flask(plain)
         _outcomes(plain)

@@ -45,10 +45,10 @@ def look_ups() -> dict[str, float]:
         return found
 
 
-def main() -> None:
+def tell() -> None:
     """Measure and print."""
     for step, seconds in look_ups().items():
-        print(f"{step:15} {seconds * 1e6:6.1f} µs (aim: at most 20)")
+        print(f"features, {step}: {seconds * 1e6:.1f} µs (aim: at most 20)")
 
 
 def _batch(folder: Path) -> OpenView:
@@ -85,4 +85,4 @@ def _time(call: Callable[[int], object]) -> float:
 
 
 if __name__ == "__main__":
-    main()
+    tell()

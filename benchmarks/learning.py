@@ -109,6 +109,7 @@ def _fill(home: Home) -> None:
 def freshness() -> list[float]:
     """Seconds from a label's arrival until every worker answers by a snapshot that has learnt it, at 1,000 labels a second."""
     with _home(learns=True) as home, site.serving(home) as running:
+        _wait_for_learner(home)
         published: dict[int, Any] = {}
         with _posting(running, 4 * SECONDS), _watching(home, published):
             _predict(running.port, 4 * SECONDS)
@@ -119,6 +120,7 @@ def freshness() -> list[float]:
 def beside() -> tuple[list[Load], list[Load]]:
     """Predictions at half of what the server can answer, with learning on and off in turns; labels come at 1,000 a second to both."""
     with _home(learns=True) as one, _home(learns=False) as other, site.serving(one) as on, site.serving(other) as off:
+        _wait_for_learner(one)
         half = load.run(off.port, site.predictions(), SECONDS).rate / 2
         with_it, without = [], []
         for _ in range(ROUNDS + 1):
@@ -140,6 +142,17 @@ def tell() -> None:
     medians = [statistics.median(one.percentile(0.99) for one in found) * 1e3 for found in (with_it, without)]
     print(f"p99 of predictions at half load beside {RATE:,} labels/s: {medians[0]:.2f} ms with learning on, {medians[1]:.2f} ms off")
     print(f"  ratio {statistics.median(ratios):.2f} (rounds: {ratios[0]:.2f} to {ratios[-1]:.2f}; aim: at most 1.05)\n")
+
+
+def _wait_for_learner(home: Home) -> None:
+    """Its process takes some seconds to import River."""
+    until = time.monotonic() + site.PATIENCE
+    while time.monotonic() < until:
+        with home.store.read() as connection:
+            if learners.newest(connection, VERSION) is not None:
+                return
+        time.sleep(0.05)
+    raise TimeoutError("the learner did not begin")
 
 
 @contextmanager

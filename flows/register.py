@@ -16,7 +16,6 @@ from core.values import START, Position
 from flows import known
 from flows.learners import learner_reader
 from models import package
-from models.card import Card
 from models.package import Learning
 from routing.changes import Who
 from store import audit, positions, registry
@@ -53,16 +52,11 @@ def register(
     with store.write() as connection:
         version = registry.add_version(connection, model, known.encode(built.card), who.by, who.at)
         audit.write(connection, who.at, who.by, "model.register", str(version), source=built.card.source, digest=built.card.source_digest)
-        if learns(built.card):
+        if built.card.learns:
             positions.begin(connection, learner_reader(version), journal_end(), who.at)
         if alias is not None:
             _point(connection, version, alias, who)
     return version
-
-
-def learns(card: Card) -> bool:
-    """Whether a version of that card learns while it serves."""
-    return card.river is not None and card.river.settings is not None
 
 
 def set_alias(store: Store, version: str, alias: str, who: Who) -> VersionId:

@@ -13,7 +13,7 @@ from models import factory
 from models import sample as samples
 from models.artefact import Source
 from models.building import Draft
-from models.learner import checks
+from models.learner import checks, labels
 from models.learner.fingerprint import fingerprint
 from models.learner.river_model import HORIZON, RiverModel, features
 from models.learner.settings import LearnerSettings, LearnsFrom, RiverCard, RiverKind
@@ -119,9 +119,9 @@ def _lessons(table: Sample, target: str | None, kind: RiverKind, rows: Sequence[
     """The first rows that can be learnt: those with a label, or any where none is needed."""
     if target is None:
         return [_Lesson(row, None) for row in rows[:TRIED]] if kind == "anomaly" else []
-    labels = table.columns[target]
-    given = rows if len(rows) == len(labels) else [()] * len(labels)  # a series without further columns
-    return [_Lesson(row, label) for row, label in zip(given, labels, strict=True) if label is not None][:TRIED]
+    told = table.columns[target]
+    given = rows if len(rows) == len(told) else [()] * len(told)  # a series without further columns
+    return [_Lesson(row, label) for row, label in zip(given, told, strict=True) if label is not None][:TRIED]
 
 
 def _try(kept: _Kept, lessons: Sequence[_Lesson]) -> list[str]:
@@ -143,10 +143,10 @@ def _try(kept: _Kept, lessons: Sequence[_Lesson]) -> list[str]:
 def _taught(kept: _Kept, lessons: Sequence[_Lesson]) -> Any:
     """A copy that has learnt the lessons, but for those that it cannot learn: as a learner leaves them out."""
     model = kept.model()
-    taught = RiverModel(model)
+    taught, truth = RiverModel(model), labels.reader(kept.card)
     for place, lesson in enumerate(lessons):
         try:
-            taught.learn(features(kept.signature.names, lesson.row), None if lesson.label is None else taught.true_value(lesson.label))
+            taught.learn(features(kept.signature.names, lesson.row), None if lesson.label is None else truth(lesson.label))
         except Exception as error:  # whatever a model raises
             if place == 0:
                 raise Rejected(f"it cannot learn the sample's first labelled row: {type(error).__name__}: {said(error)}") from error

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from river import base, compose, time_series
 
 from core.errors import Rejected
-from core.values import Label, Output, Value
+from core.values import Output, Value
 from models.learner.settings import RiverKind
 
 HORIZON = "horizon"
@@ -44,7 +44,7 @@ class RiverModel:
         self._derived = self.kind == "classifier" and _derives_label(model)
         self._ask: Callable[[dict[str, Value]], Asked] = self._asker()
         self.learn: Callable[[dict[str, Value], Any], None] = self._teacher()
-        """Learn one row and its label, as `true_value` gives it."""
+        """Learn one row and its label, as `models.learner.labels` gives it."""
 
     def ask(self, x: dict[str, Value]) -> Asked:
         """What the model says of the row; whatever River raises."""
@@ -53,14 +53,6 @@ class RiverModel:
     def answer(self, x: dict[str, Value]) -> Output:
         """The same as it is served."""
         return output_of(self.kind, self._ask(x))
-
-    def true_value(self, label: Label) -> Any:
-        """`label` as the model is taught it; raises ValueError where it cannot be."""
-        if self.kind in ("regressor", "forecaster"):
-            if isinstance(label, str):
-                raise ValueError(f"expected a number, got the text {label[:60]!r}")
-            return float(label)
-        return label
 
     def _asker(self) -> Callable[[dict[str, Value]], Asked]:
         model = self.model
