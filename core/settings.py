@@ -35,6 +35,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     plan_poll: Annotated[float, Meta(description="Seconds between a worker's looks for a new plan.", gt=0, le=_DAY)] = 0.1
     quarantine_seconds: Annotated[float, Meta(description="How long an outcome waits for its unit before it is quarantined.", ge=0)] = 60.0
     shadow_memory_bytes: Annotated[int, Meta(description="Memory limit of one shadow process.", ge=2**28)] = 2 * 2**30
+    learner_memory_bytes: Annotated[int, Meta(description="Memory limit of one learner's process.", ge=2**28)] = 4 * 2**30
     shadow_batch: Annotated[int, Meta(description="Most requests in a shadow's micro-batch.", ge=1)] = 64
 
 

@@ -1,7 +1,8 @@
 """Adopt: how a worker gets to a new plan. Versions are loaded, warmed and checked first; only then does one assignment switch.
 
-Runs in native threads, a few times a second; what it finds unchanged costs one query, or two where versions learn. Reports come from
-another thread, so that a worker that loads a large model for a while does not count as gone.
+Runs in native threads, a few times a second; what it finds unchanged costs one query. Newer snapshots of versions that learn are swapped
+in by another thread, so that a large one delays no plan; and reports come from a third, so that a worker that loads a large model for a
+while does not count as gone.
 """
 
 from __future__ import annotations
@@ -88,9 +89,12 @@ class Adopter:
             self._adopt(endpoint, numbers[endpoint])
         self._routes.polled = True
         self._pool.retain(self._wanted())
-        self._swapper.follow(self._served())
         if changed:
             self.report()
+
+    def follow_learners(self) -> None:
+        """Let the versions that learn answer by their newest snapshots. What is unchanged costs one query."""
+        self._swapper.follow(self._served())
 
     def report(self) -> None:
         """Say what is served here, and that this worker is alive: due every `HEARTBEAT_SECONDS`, and before the first `poll`."""
@@ -111,7 +115,7 @@ class Adopter:
                 cards = {version: self._known.card(connection, version) for version in needed}
             failed = self._pool.ensure([parse_version(version) for version in sorted(plan.versions)])
             # Before it is served: nobody is to be answered by what it was before it learnt.
-            self._swapper.follow(self._loaded(plan.versions))
+            failed.update(self._swapper.catch_up(self._unserved(plan)))
             with self._switching:
                 self._switch(plan, cards, failed)
         except TiltyardError as error:
@@ -155,10 +159,17 @@ class Adopter:
             if version in served
         ]
         found = {str(version): one.served.snapshot for version, one in served.items() if one.card.learns}
-        return {**({"snapshots": found} if found else {}), **({"snapshots_failed": failed} if failed else {})}
+        published = {str(version): at for version, at in self._swapper.published.items() if version in served}
+        told = {"snapshots": found, "snapshots_published": published, "snapshots_failed": failed}
+        return {key: value for key, value in told.items() if value}
 
     def _served(self) -> dict[VersionId, Loaded]:
         return self._loaded({version for route in self._routes.by_endpoint.values() for version in route.plan.versions})
+
+    def _unserved(self, plan: Plan) -> dict[VersionId, Loaded]:
+        """The versions of the plan that are loaded, and by which nobody is answered yet."""
+        answering = [arm.loaded for route in self._routes.by_endpoint.values() for arm in route.arms.values()]
+        return {version: one for version, one in self._loaded(plan.versions).items() if not any(one is other for other in answering)}
 
     def _loaded(self, versions: Collection[str]) -> dict[VersionId, Loaded]:
         return {version: one for version, one in self._pool.loaded().items() if str(version) in versions}

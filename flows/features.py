@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sqlite3
 from collections.abc import Iterable
-from contextlib import suppress
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,9 @@ import sqlalchemy as sa
 from core.clock import Clock, to_rfc3339
 from core.errors import Conflict, NotFound
 from flows.serving import Routes
-from models.features.declaration import Batch, Stream, View
+from models.features.declaration import Batch, Stream, View, computed
 from models.features.occurrences import FIGURES
-from models.features.serving import OpenView
+from models.features.serving import OpenView, age_of, why_stale
 from models.features.table import Meta, Table, path_of
 from store import plans, views
 from store.engine import Store
@@ -27,6 +27,8 @@ KEPT_SECONDS = 600.0
 """How long a generation's file stays after another one is served."""
 
 _VIEW = msgspec.json.Decoder(View)
+_UNUSABLE = (NotFound, sqlite3.Error, msgspec.MsgspecError, TypeError, UnicodeDecodeError)
+"""What is raised of a file, or of a declaration in it, that is not there or is damaged."""
 _log = logging.getLogger("tiltyard.features")
 
 
@@ -35,8 +37,8 @@ def decode_view(body: bytes) -> View:
     return _VIEW.decode(body)
 
 
-class Shelf:
-    """The views that one worker has open, kept at what the store says.
+class Opener:
+    """Keeps the views that one worker has open at what the store says.
 
     Polled in a native thread. A new generation is opened beside the old one, then all views of all endpoints are swapped by one assignment;
     the old one is closed when the last request that holds it has ended.
@@ -61,6 +63,14 @@ class Shelf:
         for view, table in self._watched.items():
             self._open[view].as_of = _as_of(table, self._open[view].as_of)
 
+    def uncounted(self) -> dict[str, int]:
+        """By view the look-ups that have failed since this was asked last. For the thread of the hub."""
+        found: dict[str, int] = {}
+        for one in [*self._open.values()]:
+            if one.uncounted:
+                found[one.view.view], one.uncounted = one.uncounted, 0
+        return found
+
     def _swap(self, rows: dict[str, ViewRow]) -> None:
         before = dict(self._open)
         for view in before.keys() - rows.keys():
@@ -75,33 +85,50 @@ class Shelf:
             self._routes.show_views(_by_endpoint(self._open))
 
     def _take(self, row: ViewRow) -> None:
+        """Serve what the row says, or go on as before: nothing is changed before all of it is open."""
         try:
-            view = decode_view(row.body)
-            table = _open_table(self._directory, view, row)
-        except (NotFound, msgspec.MsgspecError, sqlite3.Error) as error:
+            found, watched = _opened(self._directory, row)
+        except _UNUSABLE as error:
             self._put_off(row, error)
             return
         self._unwatch(row.view)
-        self._rows[row.view] = row
-        if table is None or isinstance(view.source, Batch):
-            self._open[row.view] = OpenView(view, row.generation, table, row.as_of)
-            return
-        # A connection is one thread's at a time: this one is of the thread that polls, the other of the hub.
-        watched = self._watched[row.view] = Table(path_of(self._directory, row.view, row.generation), immutable=False)
-        self._open[row.view] = OpenView(view, row.generation, table, _as_of(watched, None))
+        self._rows[row.view], self._open[row.view] = row, found
+        if watched is not None:
+            self._watched[row.view] = watched
 
     def _put_off(self, row: ViewRow, error: Exception) -> None:
         """What was served before goes on; of a view that never was, nothing is known yet."""
         if self._failed.get(row.view) != row:
             _log.warning("generation %s of view %s cannot be served yet: %s", row.generation, row.view, str(error))
             self._failed[row.view] = row
-        if row.view not in self._open and not isinstance(error, msgspec.MsgspecError):
-            self._open[row.view] = OpenView(decode_view(row.body), 0, None, None)
+        if row.view not in self._open:
+            with suppress(msgspec.MsgspecError):
+                self._open[row.view] = OpenView(decode_view(row.body), 0, None, None)
 
     def _unwatch(self, view: str) -> None:
         table = self._watched.pop(view, None)
         if table is not None:
             table.close()
+
+
+def _opened(directory: Path, row: ViewRow) -> tuple[OpenView, Table | None]:
+    """The view as it is served, and of a stream a second connection for its age: one is for the hub, the other for the thread that polls.
+
+    Raises what is in `_UNUSABLE`.
+    """
+    view = decode_view(row.body)
+    batch, path = isinstance(view.source, Batch), path_of(directory, row.view, row.generation)
+    if batch and row.generation == 0:
+        return OpenView(view, 0, None, None), None
+    with ExitStack() as opened:
+        table = opened.enter_context(closing(Table(path, immutable=batch)))
+        meta = table.meta()
+        served = _served(view, meta)
+        if not set(served.features) <= set(table.names):
+            raise NotFound(f"view: the file of generation {row.generation} of {row.view} holds other features", field="view")
+        watched = None if batch else opened.enter_context(closing(Table(path, immutable=False)))
+        opened.pop_all()
+    return OpenView(served, row.generation, table, row.as_of if batch else _time(meta)), watched
 
 
 def streams_of(declared: Iterable[View]) -> frozenset[str]:
@@ -117,28 +144,31 @@ def declared_streams(store: Store) -> frozenset[str]:
 
 
 def describe(directory: Path, row: ViewRow, now: float) -> dict[str, Any]:
-    """A view as the API shows it: its declaration, and of what it serves the generation, the entities, the time and the age."""
+    """A view as the API shows it: its declaration, and of what it serves the generation, the entities, the time and the age.
+
+    Of a file that cannot be read it says as little as of none.
+    """
     view = decode_view(row.body)
-    meta = _meta(directory, view, row)
-    as_of = row.as_of if isinstance(view.source, Batch) else meta.get("as_of")
-    age = None if as_of is None else max(0.0, now - as_of)
+    batch, meta = isinstance(view.source, Batch), _meta(directory, view, row)
+    served = _served(view, meta)
+    as_of = row.as_of if batch else _time(meta)
     return {
         **msgspec.to_builtins(view),
         "generation": row.generation,
         "rows": meta.get("rows", 0),
         "as_of": None if as_of is None else to_rfc3339(as_of),
-        "age_seconds": age,
-        "stale": view.max_age_seconds is not None and (age is None or age > view.max_age_seconds),
+        "age_seconds": age_of(as_of, now),
+        "stale": why_stale(served, as_of, now) is not None,
         "at": to_rfc3339(row.at),
         "by": row.by,
-        **({} if isinstance(view.source, Batch) else _stream_figures(row, meta)),
+        **({} if batch else _stream_figures(meta, anew="as_of" not in meta or computed(served) != computed(view))),
     }
 
 
-def _stream_figures(row: ViewRow, meta: Meta) -> dict[str, Any]:
+def _stream_figures(meta: Meta, *, anew: bool) -> dict[str, Any]:
     """What has become of the events, and whether what is declared is still being computed, while the declaration before it is served."""
     figures = meta.get("figures", {})
-    return {"events": {figure: figures.get(figure, 0) for figure in FIGURES}, "computed_anew": meta.get("declared") != row.at}
+    return {"events": {figure: figures.get(figure, 0) for figure in FIGURES}, "computed_anew": anew}
 
 
 def every(store: Store, directory: Path, now: float) -> list[dict[str, Any]]:
@@ -150,14 +180,19 @@ def every(store: Store, directory: Path, now: float) -> list[dict[str, Any]]:
 
 def check_endpoints(connection: sa.Connection, view: View) -> None:
     """Raises NotFound for an endpoint that does not exist, Conflict where another view fills in the same feature there."""
-    for endpoint in view.endpoints:
-        plans.current(connection, endpoint)
+    for index, endpoint in enumerate(view.endpoints):
+        try:
+            plans.current(connection, endpoint)
+        except NotFound as error:
+            raise NotFound(f"endpoints[{index}]: {error.message}", field=f"endpoints[{index}]", code=error.code) from None
     for row in views.every(connection):
         other = decode_view(row.body)
         both = sorted(set(other.features) & set(view.features))
         if other.view != view.view and both and set(other.endpoints) & set(view.endpoints):
-            said = f"source.features.{both[0]}: the view {other.view} of the same endpoint has a feature of this name"
-            raise Conflict(said, field=f"source.features.{both[0]}", code="feature-exists")
+            where = f"source.{'columns' if isinstance(view.source, Batch) else 'features'}.{both[0]}"
+            raise Conflict(
+                f"{where}: the view {other.view} of the same endpoint has a feature of this name", field=where, code="feature-exists"
+            )
 
 
 def forget_generations(store: Store, directory: Path, clock: Clock) -> None:
@@ -188,34 +223,32 @@ def _by_endpoint(found: dict[str, OpenView]) -> dict[str, list[OpenView]]:
     return by_endpoint
 
 
-def _open_table(directory: Path, view: View, row: ViewRow) -> Table | None:
-    """The table of the row's generation; None of a batch view that was never loaded. Raises NotFound."""
-    batch = isinstance(view.source, Batch)
-    if batch and row.generation == 0:
-        return None
-    table = Table(path_of(directory, row.view, row.generation), immutable=batch)
-    if not set(view.features) <= set(table.names):
-        table.close()
-        raise NotFound(f"view: the file of generation {row.generation} of {row.view} holds other features", field="view")
-    return table
+def _served(view: View, meta: Meta) -> View:
+    """What is served from a file: by the declaration in it, since that is what its values are of. Where the present one is of the same
+    values, it says how they are served.
+    """
+    made = decode_view(meta["view"]) if "view" in meta else view
+    return view if computed(made) == computed(view) else made
 
 
 def _meta(directory: Path, view: View, row: ViewRow) -> Meta:
+    """What the file says of the view; {} where there is none that can be read."""
     try:
-        table = _open_table(directory, view, row)
-    except NotFound:
+        with closing(Table(path_of(directory, row.view, row.generation), immutable=isinstance(view.source, Batch))) as table:
+            meta = table.meta()
+            _served(view, meta)
+            return meta
+    except _UNUSABLE:
         return {}
-    if table is None:
-        return {}
-    try:
-        return table.meta()
-    finally:
-        table.close()
 
 
 def _as_of(table: Table, before: float | None) -> float | None:
     try:
-        found: float | None = table.meta().get("as_of")
+        return _time(table.meta())
     except sqlite3.Error:  # busy for a moment: the next look will tell
         return before
+
+
+def _time(meta: Meta) -> float | None:
+    found: float | None = meta.get("as_of")
     return found

@@ -45,6 +45,9 @@ MOST_CRASHES = 2
 
 CAREFUL_EVENTS = 1000
 
+IDLE_SECONDS, MOST_IDLE_SECONDS = 0.02, 1.0
+"""How long a reader waits for more; where the store cannot be used, twice as long after each attempt, up to the second."""
+
 READ_AGAIN = 5000
 """Entries at a time where a stretch of the journal is read again."""
 
@@ -66,17 +69,27 @@ def _nothing(_entries: Sequence[Entry], _at: float) -> None:
 
 def decode(entry: Entry) -> Event | None:
     """The event of an entry; None for a kind that a later Tiltyard wrote and this one does not know."""
+    return event_of(entry.payload)
+
+
+def event_of(payload: bytes) -> Event | None:
+    """The same, of what a record holds."""
     try:
-        return events.decode(entry.payload)
+        return events.decode(payload)
     except msgspec.MsgspecError:
         return None
 
 
-def between(directory: Path, start: Position, stop: Position) -> Iterator[Entry]:
-    """What stands in the journal from `start` up to `stop`, as far as it is still there."""
+def between(directory: Path, start: Position, stop: Position, *, whole: bool = False) -> Iterator[Entry]:
+    """What stands in the journal from `start` up to `stop`, as far as it is still there.
+
+    `whole`: raises Conflict where a part of it is not, or is deleted meanwhile.
+    """
     reader = Reader(directory, start)
     try:
         while entries := reader.read(READ_AGAIN):
+            if whole and reader.overtaken:
+                raise Conflict("segments of the journal were deleted before they were read", code="journal-expired")
             if entries[-1].next > stop:
                 yield from (entry for entry in entries if entry.next <= stop)
                 return
@@ -105,6 +118,8 @@ class Follower:
         """Up to here all has been worked on; what is not stored of it this process keeps in mind."""
         self._unstored: _Unstored | None = None
         self._reader = Reader(directory, row.position)
+        self.idle = IDLE_SECONDS
+        """How long to wait before the next step where the last one has read nothing."""
 
     def step(self, work: Work, limit: int) -> int:
         """Read up to `limit` entries, work, and store the effect; returns how many entries there were.
@@ -112,20 +127,13 @@ class Follower:
         Raises Conflict where another process reads for this reader. A store that is locked too long makes it 0: the next step tries again.
         """
         try:
-            if self._unstored is not None:
-                return self._commit(self._unstored)
-            entries = self._reader.read(1 if self._careful else limit)
-            if not entries:
-                return 0
-            if self._careful and self._worked == self._position and self._crashes_often():
-                self._put_aside(entries[0])
-            else:
-                self._work(work, entries)
-            self._careful = max(0, self._careful - 1)
-            return len(entries)
+            read = self._step(work, limit)
+            self.idle = IDLE_SECONDS
+            return read
         except sa.exc.OperationalError as error:
             _log.warning("%s: the store cannot be used now, will try again at %s: %s", self._name, self._worked, error)
             self._rewind()
+            self.idle = min(MOST_IDLE_SECONDS, 2 * self.idle)
             return 0
 
     def store(self, effect: Effect) -> None:
@@ -137,10 +145,13 @@ class Follower:
         self.step(_nothing, 0)
 
     def note(self, effect: Callable[[sa.Connection], None]) -> None:
-        """Store something beside what was read: the position stays. Raises Conflict like `step`, and OperationalError."""
+        """Store something beside what was read: the position stays, and what is counted there of crashes.
+
+        Raises Conflict like `step`, and OperationalError.
+        """
         with self._store.write() as connection:
             effect(connection)
-            positions.advance(connection, self._name, self._position, self._position, self.at)
+            positions.hold(connection, self._name, self._position)
 
     @property
     def settled(self) -> bool:
@@ -160,6 +171,19 @@ class Follower:
     def close(self) -> None:
         """Close the journal's files."""
         self._reader.close()
+
+    def _step(self, work: Work, limit: int) -> int:
+        if self._unstored is not None:
+            return self._commit(self._unstored)
+        entries = self._reader.read(1 if self._careful else limit)
+        if not entries:
+            return 0
+        if self._careful and self._worked == self._position and self._crashes_often():
+            self._put_aside(entries[0])
+        else:
+            self._work(work, entries)
+        self._careful = max(0, self._careful - 1)
+        return len(entries)
 
     def _work(self, work: Work, entries: Sequence[Entry]) -> None:
         effect = work(entries, self.at)

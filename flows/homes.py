@@ -43,7 +43,7 @@ def home_of(known: Known, trials: dict[str, Trial], plan_of: Callable[[Predicted
     if event.prediction is None:
         endpoint = event.endpoint or ""
         mine = at_time(trials, endpoint, now)
-        identity = None if event.id is None else (endpoint, event.metric, event.id)
+        identity = posted_identity(event)
         return Home(mine[0].name if mine else None, mine, event.unit, identity, endpoint, event.unit)
     try:
         address, row = parse_prediction_id(event.prediction)
@@ -57,7 +57,7 @@ def home_of(known: Known, trials: dict[str, Trial], plan_of: Callable[[Predicted
     mine = [trials[experiment]] if experiment in trials else []
     analysed = found.flags & ENROLLED and not found.flags & FORCED
     unit = unit_of(address, found) if analysed else None
-    return Home(experiment, mine, unit, _identity(event, found, address, row), found.endpoint, found.unit, found.outputs[row or 0])
+    return Home(experiment, mine, unit, identity_of(event, found, address, row), found.endpoint, found.unit, found.outputs[row or 0])
 
 
 def unit_of(address: Address, event: Predicted) -> str:
@@ -79,7 +79,13 @@ def happened(event: Observed, now: float) -> float:
     return now - (event.at - event.timestamp)
 
 
-def _identity(event: Observed, prediction: Predicted, address: Address, row: int | None) -> Identity | None:
+def posted_identity(event: Observed) -> Identity | None:
+    """The identity of an outcome that was posted to an endpoint and a unit; None where it has none."""
+    return None if event.id is None else (event.endpoint or "", event.metric, event.id)
+
+
+def identity_of(event: Observed, prediction: Predicted, address: Address, row: int | None) -> Identity | None:
+    """The identity of an outcome of a row of that prediction; None where it has none: a label has one without an id."""
     if event.id is not None:
         return prediction.endpoint, event.metric, event.id
     if event.metric == LABEL:

@@ -8,32 +8,30 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 import sqlalchemy as sa
+from msgspec.structs import replace
 
 from core.clock import Clock
 from core.errors import TiltyardError, Unavailable
 from core.ids import VersionId
 from core.values import Position
-from flows import keeping, lessons, snapshots
-from flows.course import Course
-from flows.follow import Effect, Follower, between
+from flows import keeping, snapshots
+from flows.follow import Effect, Follower
 from flows.keeping import Keep
 from flows.learners import learner_reader
-from flows.lessons import Lessons
 from flows.origin import Origin
+from flows.resuming import Resumption, kept
 from flows.snapshots import Made, Memory
-from journal import segments
-from journal.lookup import Lookup
 from journal.reader import Entry
+from models.failure import reason
 from models.learner.learner import Learner
 from models.learner.settings import Learnt
-from models.runtime import said
-from store import learners, positions
+from store import learners
 from store.blobs import Blobs
 from store.engine import Store
 from store.learners import SnapshotRow
@@ -91,6 +89,11 @@ class Learning:
             raise
 
     @property
+    def idle(self) -> float:
+        """How long to wait before the next step where the last one has read nothing, in seconds."""
+        return self._follower.idle
+
+    @property
     def learner(self) -> Learner:
         """The learner as it is now, ahead of its snapshot."""
         return self._course.learner
@@ -115,45 +118,24 @@ class Learning:
         self._follower.close()
 
     def _resume(self) -> None:
-        with self._school.store.read() as connection:
-            found = learners.newest(connection, self._version)
-        lookup = Lookup(self._school.journal).get
-        subject = self._origin.subject(self._origin)
-        start, at = self._follower.position, self._follower.at
-        self._gap = self._missed(found, start)
-        progress = lessons.begin(start, at)
-        if found is None:
-            learner = Learner(self._origin.river, self._origin.settings, self._origin.fresh)
-            self._made = Made(*learner.dump())
-        else:
-            learner, memory = snapshots.read(self._school.key, self._origin, found)
-            self._made = Made(found.artefact, memory.learner)
-            self._gap = self._gap or memory.gap
-            progress = memory.progress if found.position <= start else progress
-        made = Lessons(self._school.store, subject, lookup, progress)
-        self._course = Course(learner, made, self._origin.state_of)
-        self._told = 0
-        """Lessons that are in the last snapshot."""
-        self._last = self._first(start) if found is None else found
-        self._recall(made, start)
-
-    def _missed(self, found: SnapshotRow | None, start: Position) -> str | None:
-        """What of the journal can no longer be read."""
-        if found is not None and found.position > start:
-            return f"the journal that was read up to {found.position.segment}:{found.position.offset} was replaced by another"
-        oldest = next(iter(segments.segments(self._school.journal)), start.segment)
-        return None if oldest <= start.segment else f"segments {start.segment} to {oldest - 1} were deleted before they were read"
-
-    def _recall(self, made: Lessons, stop: Position) -> None:
-        with self._school.store.read() as connection:
-            self._aside = positions.aside_of(connection, self._reader)
-        made.recall(self._kept(between(self._school.journal, made.scan_start, stop)))
-
-    def _kept(self, entries: Iterable[Entry]) -> Iterable[Entry]:
-        """What is not put aside: that stays so, also where a learner was stopped and goes on from its snapshot."""
-        if not self._aside:
-            return entries
-        return (entry for entry in entries if entry.address.position not in self._aside)
+        school, start = self._school, self._follower.position
+        found = Resumption(school.store, school.journal, school.key, self._origin, self._follower).start()
+        self._course, self._made, self._gap, self._aside = found.course, found.made, found.gap, found.aside
+        self._told = -1 if found.news else 0
+        """Lessons that are in the last snapshot; fewer than none where it is to be replaced as it is."""
+        self._counted = replace(self._course.lessons.counts)
+        """What came of labels, as the last snapshot has it."""
+        self._moved = start
+        """Up to there the position is stored, or is about to be."""
+        self._failing: str | None = None
+        """Why the newest state is not published."""
+        self._last = self._first(start) if found.last is None else found.last
+        if self._course.lost is not None:
+            self._fail(self._course.lost, msgspec.json.decode(self._last.status))
+        elif msgspec.json.decode(self._last.status)["state"] == "failing":
+            # It was told by a process that could not go on; this one can.
+            shown = snapshots.status(self._course, self._last.number, self._last.position, self._gap)
+            self._tell(self._last._replace(status=msgspec.json.encode(shown)))
 
     def _first(self, position: Position) -> SnapshotRow:
         """Number 0, the version as it was registered: so the learner is seen, and has a state to go on from."""
@@ -164,7 +146,7 @@ class Learning:
     def _work(self, entries: Sequence[Entry], _at: float) -> Effect | None:
         began = self._school.ticks()
         try:
-            self._course.follow([*self._kept(entries)])
+            self._course.follow([*kept(entries, self._aside)])
         except sa.exc.OperationalError as error:
             # Some of the entries are learnt: they may not be read again by this process.
             raise Unavailable(f"the store cannot be read: {error}") from error
@@ -174,12 +156,12 @@ class Learning:
         return self._publish(position) if self._follower.careful or self._is_due(position) else None
 
     def _is_due(self, position: Position) -> bool:
-        if self._course.restored:
-            return True
+        if self._course.lost is not None:
+            return False
         waited = self._school.ticks() - self._published
         if self._has_news:
-            return waited >= self._pause
-        return position != self._last.position and waited >= max(QUIET_SECONDS, self._pause)
+            return waited >= self._pause or (self._course.restored and self._failing is None)
+        return position != self._moved and waited >= max(QUIET_SECONDS, self._pause)
 
     @property
     def _has_news(self) -> bool:
@@ -187,29 +169,56 @@ class Learning:
 
     def _publish(self, position: Position) -> Effect | None:
         """The effect that stores a snapshot; None where the model cannot be served as it is, which the status then says."""
-        self._began = self._school.effort()
+        if self._course.lost is not None:
+            return None
+        self._began, news = self._school.effort(), self._has_news
+        if not news and self._is_quiet(position):
+            return self._move(position)
         number, keeps = self._last.number, list[Keep]()
-        if self._has_news:
-            try:
-                made = Made(*self._course.learner.dump())
-                self._origin.probe(self._origin.revive(made.artefact))
-            except Exception as error:  # whatever a model raises that can no longer be pickled
-                self._fail(f"snapshot {number + 1} cannot be served: {said(error)}")
+        if news:
+            made = self._take_apart(number + 1)
+            if made is None:
                 return None
             self._made, number = made, number + 1
             keeps = self._keeps(number, position)
+        checkpoint = self._course.lessons.checkpoints.take(position, self._course.lessons.at)
         row = self._row(number, position, self._made)
         refused, self._course.refused = self._course.refused, []
         self._last, self._told, self._course.restored = row, self._course.taken, False
+        self._moved, self._counted, self._failing = position, replace(self._course.lessons.counts), None
 
         def effect(connection: sa.Connection) -> float:
             learners.publish(connection, row)
+            learners.put_down(connection, self._version, checkpoint.floor, checkpoint.bodies)
             learners.refuse(connection, self._version, refused)
             for keep in keeps:
                 keeping.register(connection, self._version.model, keep, self._reader, row.published, snapshot=number)
             return row.at
 
         return effect
+
+    def _is_quiet(self, position: Position) -> bool:
+        """Whether the position is all that has changed, within a segment: what is stored stays as it is."""
+        lessons = self._course.lessons
+        same = lessons.counts == self._counted and lessons.checkpoints.settled and not self._course.refused
+        return same and position.segment == self._last.position.segment
+
+    def _move(self, position: Position) -> Effect:
+        self._moved, at = position, self._course.lessons.at
+        return lambda _connection: at
+
+    def _take_apart(self, number: int) -> Made | None:
+        """The learner as it is published; None where it cannot be, which is told."""
+        try:
+            made = Made(*self._course.learner.dump())
+            made.check()
+            self._origin.probe(self._origin.revive(made.artefact))
+        except BaseException as error:  # whatever a model raises that can no longer be pickled
+            why = error.message if isinstance(error, TiltyardError) else reason(error, MemoryError)
+            shown = snapshots.status(self._course, self._last.number, self._last.position, self._gap)
+            self._fail(f"snapshot {number} cannot be served: {why}", shown)
+            return None
+        return made
 
     def _keeps(self, number: int, position: Position) -> list[Keep]:
         """The versions that are registered with this snapshot: challengers that have grown, and every so many times the snapshot itself."""
@@ -230,11 +239,14 @@ class Learning:
             _log.error("%s: %s could not be kept as a version: %s", self._reader, source, error)
             return None
 
-    def _fail(self, reason: str) -> None:
+    def _fail(self, why: str, shown: dict[str, Any]) -> None:
         """Say it in the status of the snapshot that goes on being served; where that cannot be stored now, the next attempt does."""
-        _log.error("%s: %s", self._reader, reason)
-        shown = snapshots.status(self._course, self._last.number, self._last.position, self._gap)
-        row = self._last._replace(status=msgspec.json.encode(snapshots.failing(shown, reason)))
+        if why != self._failing:
+            _log.error("%s: %s", self._reader, why)
+        self._failing = why
+        self._tell(self._last._replace(status=msgspec.json.encode(snapshots.failing(shown, why))))
+
+    def _tell(self, row: SnapshotRow) -> None:
         try:
             self._follower.note(lambda connection: learners.publish(connection, row))
         except sa.exc.OperationalError as error:
@@ -244,3 +256,12 @@ class Learning:
         memory = Memory(made.learner, self._course.lessons.progress, self._gap)
         shown = snapshots.status(self._course, number, position, self._gap)
         return snapshots.row(self._school.key, self._version, number, position, made, memory, shown, self._school.clock())
+
+
+def tell_failure(store: Store, version: VersionId, why: str) -> None:
+    """Say in the status of the version's newest snapshot, where there is one, why its learner cannot even begin."""
+    with store.write() as connection:
+        found = learners.newest(connection, version)
+        if found is not None:
+            status = snapshots.failing(msgspec.json.decode(found.status), why)
+            learners.publish(connection, found._replace(status=msgspec.json.encode(status)))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from functools import cache
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from core import events
 from core.clock import Clock, to_rfc3339
-from core.errors import Conflict, NotFound
+from core.errors import Conflict, JournalError, NotFound
 from core.events import Restored
 from core.ids import VersionId, parse_version
 from core.values import START, Position
@@ -21,7 +21,7 @@ from flows.adopt import ALIVE_SECONDS
 from flows.follow import decode
 from flows.learners import learner_reader, parse_learner
 from flows.staleness import Watched, staleness
-from journal.reader import Reader
+from journal.reader import Entry, Reader
 from journal.writer import Writer
 from models.card import Card
 from routing.changes import Who
@@ -33,6 +33,11 @@ from store.registry import VersionRow
 
 MOST_SHOWN = 50
 """Quarantined rows and kept versions that are shown, the newest."""
+_MOST_LOOKED_AT = 200
+"""Versions of a model among which the kept ones are looked for, the newest."""
+APPLIED_SECONDS = 2.0
+"""A worker whose snapshot was published so shortly before the newest one keeps up: there may be three of them in a second."""
+_AT_ONCE = 1000
 
 _UNTOLD: dict[str, Any] = {
     "snapshot": 0,
@@ -51,34 +56,44 @@ _UNTOLD: dict[str, Any] = {
 
 
 class Facts(NamedTuple):
-    """What the store knows of all learners at one moment: readers' positions, statuses as published, workers' reports, current plans.
+    """What the store knows of all learners at one moment: readers' positions, statuses as published, workers' reports.
 
-    Plans are read when they are asked for, by the connection that the facts came from.
+    `watched` tells of every version whose learner runs, or has published something, which rows it learns from.
     """
 
     readers: Mapping[str, PositionRow]
     statuses: Mapping[VersionId, tuple[float, bytes]]
     workers: Mapping[str, dict[str, Any]]
-    plans: Callable[[], Sequence[Plan]]
+    watched: Mapping[VersionId, Watched]
     now: float
 
     @property
     def versions(self) -> list[VersionId]:
         """Every version whose learner runs, or has published something."""
-        running = {version for reader in self.readers if (version := parse_learner(reader)) is not None}
-        return sorted(running | self.statuses.keys())
-
-    def endpoints(self, version: str) -> frozenset[str]:
-        """Where the version is an arm or a shadow."""
-        return frozenset(plan.endpoint for plan in self.plans() if version in named(plan))
+        return sorted(self.watched)
 
 
 def facts(connection: sa.Connection, now: float) -> Facts:
-    """The facts at `now`."""
+    """The facts at `now`. What is told of them by `standing` needs the journal, and no connection any more."""
     alive = workers.alive(connection, now - ALIVE_SECONDS)
     reports = {worker: report for worker, (_, report) in alive.items()}
-    current = cache(lambda: [deploy.load(connection, endpoint) for endpoint in plans.current_numbers(connection)])
-    return Facts(positions.every(connection), learners.statuses(connection), reports, current, now)
+    readers, statuses = positions.every(connection), learners.statuses(connection)
+    running = {version for reader in readers if (version := parse_learner(reader)) is not None}
+    return Facts(readers, statuses, reports, _watched(connection, running | statuses.keys()), now)
+
+
+def _watched(connection: sa.Connection, versions: Iterable[VersionId]) -> dict[VersionId, Watched]:
+    versions = list(versions)
+    current = [deploy.load(connection, endpoint) for endpoint in plans.current_numbers(connection)] if versions else []
+    return {version: Watched(version, _endpoints(connection, version, current)) for version in versions}
+
+
+def _endpoints(connection: sa.Connection, version: VersionId, current: Iterable[Plan]) -> frozenset[str]:
+    """Where the version learns from rows that others answered: at none of them where it learns from its own alone."""
+    river = known.decode_card(registry.version_row(connection, version).card).river
+    if river is None or river.settings is None or river.settings.learns_from == "own":
+        return frozenset()
+    return frozenset(plan.endpoint for plan in current if str(version) in named(plan))
 
 
 def named(plan: Plan) -> set[str]:
@@ -93,9 +108,11 @@ def show(store: Store, journal: Path, reference: str, clock: Clock) -> dict[str,
     """
     with store.read() as connection:
         version, card = _find(connection, reference)
-        told = standing(journal, version, facts(connection, clock()))
+        found = facts(connection, clock())
         refused = learners.refused(connection, version, MOST_SHOWN)
         kept = _kept(connection, version)
+    # Outside the transaction: it reads the journal.
+    told = standing(journal, version, found)
     rows = [
         {"segment": row.position.segment, "offset": row.position.offset, "at": to_rfc3339(row.at), "reason": row.reason} for row in refused
     ]
@@ -109,38 +126,41 @@ def standing(journal: Path, version: VersionId, facts: Facts) -> dict[str, Any]:
     told = {**_UNTOLD, **msgspec.json.decode(body)}
     reader = facts.readers.get(learner_reader(version))
     at = _position(reader, told)
-    served = {worker: report["snapshots"][name] for worker, report in facts.workers.items() if name in report.get("snapshots", {})}
+    reports = {worker: report for worker, report in facts.workers.items() if name in report.get("snapshots", {})}
     return {
         "version": name,
         "running": reader is not None,
         **told,
         "state": "stopped" if reader is None else "crashing" if reader.crashes else told["state"],
-        "at": None if told["at"] is None else to_rfc3339(told["at"]),
+        "at": None if told["at"] is None else to_rfc3339(max(told["at"], 0.0 if reader is None else reader.at)),
         "position": None if at is None else {"segment": at.segment, "offset": at.offset},
-        "staleness_seconds": None if at is None else staleness(journal, at, Watched(version, facts.endpoints(name)), facts.now),
+        "staleness_seconds": None if at is None else staleness(journal, at, facts.watched[version], facts.now),
         "published": None if published is None else to_rfc3339(published),
-        "workers": served,
-        "applied": bool(served) and all(number == told["snapshot"] for number in served.values()),
+        "workers": {worker: report["snapshots"][name] for worker, report in reports.items()},
+        "applied": bool(reports) and all(_keeps_up(name, told["snapshot"], published, report) for report in reports.values()),
     }
 
 
 def rollback(store: Store, journal: Path, reference: str, to: str | int, who: Who) -> dict[str, Any]:
     """Let the learner go on from a version that it has kept, or from itself as it was registered; durable in the journal before it returns.
 
-    `to` is `churn@17` or 17. Raises NotFound, and Conflict where the learner has never been in that state.
+    `to` is `churn@17` or 17. Raises NotFound, and Conflict where the learner has never been in that state; JournalError, which says so
+    where the order stands all the same.
     """
-    with store.write() as connection:
-        version, _ = _find(connection, reference)
-        target = VersionId(version.model, to) if isinstance(to, int) else parse_version(to, "to")
-        river = known.decode_card(registry.version_row(connection, target).card).river
-        if target != version and (river is None or river.learnt is None or river.learnt.base != str(version)):
-            raise Conflict(f"to: {target} is no version that the learner of {version} has kept", field="to", code="not-kept")
-        audit.write(connection, who.at, who.by, "model.learner.rollback", str(version), to=str(target))
-        writer = Writer(journal)
-        try:
+    writer = Writer(journal)
+    try:
+        with store.write() as connection:
+            version, target = _wanted(connection, reference, to)
+            audit.write(connection, who.at, who.by, "model.learner.rollback", str(version), to=str(target))
             writer.append(events.encode(Restored(who.at, str(version), str(target))))
-        finally:
+    except BaseException:
+        with suppress(JournalError):
             writer.close()
+        raise
+    try:
+        writer.close()
+    except JournalError as error:
+        raise JournalError(f"{version} goes on from {target}, but a power cut could undo it: {error.message}") from error
     return {"version": str(version), "to": str(target)}
 
 
@@ -158,26 +178,39 @@ def stop(store: Store, reference: str, who: Who) -> dict[str, Any]:
 
 def start(store: Store, journal: Path, reference: str, who: Who) -> dict[str, Any]:
     """Let the learner go on from where its newest snapshot stands. Raises NotFound, Conflict where it runs."""
-    with store.write() as connection:
+    with store.read() as connection:
         version, _ = _find(connection, reference)
+        snapshot = learners.newest(connection, version)
+        registered = registry.version_row(connection, version).at
+    # Before the transaction, since the whole journal may have to be looked through.
+    position, at = (_place_of(journal, registered), registered) if snapshot is None else (snapshot.position, snapshot.at)
+    with store.write() as connection:
         reader = learner_reader(version)
         if positions.get(connection, reader) is not None:
             raise Conflict(f"the learner of {version} runs already", code="already-learning")
-        snapshot = learners.newest(connection, version)
-        if snapshot is not None:
-            positions.begin(connection, reader, snapshot.position, snapshot.at)
-        else:
-            registered = registry.version_row(connection, version).at
-            positions.begin(connection, reader, _place_of(journal, registered), registered)
+        positions.begin(connection, reader, position, at)
         audit.write(connection, who.at, who.by, "model.learner.start", str(version))
     return {"version": str(version), "running": True}
 
 
+def _keeps_up(name: str, newest: int, published: float | None, report: Mapping[str, Any]) -> bool:
+    """Whether what a worker serves is the newest snapshot, or not much older."""
+    at = report.get("snapshots_published", {}).get(name, 0.0)
+    return report["snapshots"][name] == newest or (published is not None and at >= published - APPLIED_SECONDS)
+
+
+def _wanted(connection: sa.Connection, reference: str, to: str | int) -> tuple[VersionId, VersionId]:
+    """The learning version, and the one whose state it is to go on from."""
+    version, _ = _find(connection, reference)
+    target = VersionId(version.model, to) if isinstance(to, int) else parse_version(to, "to")
+    river = known.decode_card(registry.version_row(connection, target).card).river
+    if target != version and (river is None or river.learnt is None or river.learnt.base != str(version)):
+        raise Conflict(f"to: {target} is no version that the learner of {version} has kept", field="to", code="not-kept")
+    return version, target
+
+
 def _find(connection: sa.Connection, reference: str) -> tuple[VersionId, Card]:
-    if "@" in reference:
-        rows = [registry.version_row(connection, registry.resolve(connection, reference, "version"))]
-    else:
-        rows = registry.list_versions(connection, reference)[::-1]
+    rows = _candidates(connection, reference)
     for row in rows:
         card = known.decode_card(row.card)
         if card.learns:
@@ -186,9 +219,21 @@ def _find(connection: sa.Connection, reference: str) -> tuple[VersionId, Card]:
     raise NotFound(f"{what}: only a River model that was registered to learn has a learner", field="model", code="learner-not-found")
 
 
+def _candidates(connection: sa.Connection, reference: str) -> list[VersionRow]:
+    """The version that is meant; of a model the newest that has a learner, and only where none is known all of them, newest first."""
+    if "@" in reference:
+        return [registry.version_row(connection, registry.resolve(connection, reference, "version"))]
+    running = (parse_learner(reader) for reader in positions.every(connection))
+    having = {version for version in (*running, *learners.numbers(connection)) if version is not None and version.model == reference}
+    if having:
+        return [registry.version_row(connection, max(having))]
+    return registry.list_versions(connection, reference)[::-1]
+
+
 def _kept(connection: sa.Connection, version: VersionId) -> list[dict[str, Any]]:
-    """The versions that the learner has kept, newest first."""
-    found = ((row, known.decode_card(row.card).river) for row in registry.list_versions(connection, version.model)[::-1])
+    """Versions that the learner has kept, newest first."""
+    rows = registry.newest_versions(connection, version.model, _MOST_LOOKED_AT)
+    found = ((row, known.decode_card(row.card).river) for row in rows)
     kept = [
         (row, river.learnt) for row, river in found if river is not None and river.learnt is not None and river.learnt.base == str(version)
     ]
@@ -211,11 +256,16 @@ def _place_of(journal: Path, at: float) -> Position:
     reader = Reader(journal, START)
     try:
         place = reader.position
-        while entries := reader.read(1):
-            event = decode(entries[0])
+        for entry in _all(reader):
+            event = decode(entry)
             if event is not None and event.at >= at:
-                return place
-            place = entries[0].next
+                break
+            place = entry.next
         return place
     finally:
         reader.close()
+
+
+def _all(reader: Reader) -> Iterator[Entry]:
+    while entries := reader.read(_AT_ONCE):
+        yield from entries

@@ -12,12 +12,14 @@ from typing import NamedTuple
 import msgspec
 import sqlalchemy as sa
 
-from core import events
 from core.errors import Invalid, NotFound
 from core.events import FALLBACK, FORCED, PINNED, Example, Observed, Predicted, Restored
 from core.ids import Address, VersionId, format_prediction_id, parse_prediction_id
 from core.values import Position, Value
 from experiments.metric import LABEL
+from flows import checkpoints
+from flows.checkpoints import Checkpoints, Stored
+from flows.follow import event_of
 from flows.known import Known
 from flows.labelled import Labelled, Seen
 from flows.recent import Recent
@@ -42,7 +44,7 @@ class Counts(msgspec.Struct):
 
     `late`: later after the prediction than is waited for. `duplicates`: of a row, or an example, that had its label. `unknown`: of no
     prediction that the journal holds. `expired`: of a segment whose labels are not waited for any more. `unfit`: of an endpoint whose
-    rows lack a feature of the version.
+    rows lack a feature of the version, or of an example that lacks one which the version must have.
     """
 
     late: int = 0
@@ -63,8 +65,7 @@ class Subject(NamedTuple):
 
 class Progress(msgspec.Struct):
     """What lessons know beside the labelled rows, kept with each snapshot. `at` is journal time, `begun_at` that at
-    `begun`, where the learner began; `floor`,
-    `floor_at` and `ends` are those of `Labelled`.
+    `begun`, where the learner began; `floor`, `floor_at` and `ends` are those of `Labelled`; `stored` is that of `Checkpoints`.
     """
 
     begun: tuple[int, int]
@@ -75,6 +76,7 @@ class Progress(msgspec.Struct):
     floor_at: float
     ends: dict[int, float]
     counts: Counts
+    stored: Stored
 
 
 class _Place(NamedTuple):
@@ -97,11 +99,13 @@ class Lessons:
         self._version, self._settings, self._signature = subject
         self._name = str(subject.version)
         self._names = subject.signature.names
+        self._required = {feature.name for feature in subject.signature.features if not feature.nullable}
         self._recent = Recent(pread)
         self._known = Known()
         self._places: dict[tuple[str, int], _Place | None] = {}
         self._labelled = Labelled(self._settings.late_seconds, progress.floor, progress.floor_at, dict(progress.ends))
         self._examples = Seen(self._settings.late_seconds)
+        self.checkpoints = Checkpoints(self._labelled, self._examples, progress.stored)
         self._segment = progress.segment
         self.begun = Position(*progress.begun)
         self._begun_at = progress.begun_at
@@ -113,16 +117,17 @@ class Lessons:
         """What is to be kept, to go on from here."""
         labelled = self._labelled
         counts = msgspec.structs.replace(self.counts)
-        return Progress(self.begun, self._begun_at, self.at, self._segment, labelled.floor, labelled.floor_at, dict(labelled.ends), counts)
+        known = labelled.floor, labelled.floor_at, dict(labelled.ends)
+        return Progress(self.begun, self._begun_at, self.at, self._segment, *known, counts, self.checkpoints.stored)
 
     @property
     def scan_start(self) -> Position:
         """From where `recall` has to see the entries, up to the position that the progress is of."""
-        return max(self.begun, Position(self._labelled.floor, 0))
+        return max(Position(*self.checkpoints.stored.position), Position(self._labelled.floor, 0))
 
     def recall(self, entries: Iterable[Entry]) -> None:
-        """Find out anew which rows have had their label: from all entries from `scan_start` up to where the progress is of."""
-        now = self._labelled.floor_at
+        """Find out anew which rows have had their label, after the checkpoint is loaded: from all entries from `scan_start` on."""
+        now = max(self.checkpoints.stored.at, self._labelled.floor_at)
         for entry in entries:
             tag, at = _look(entry.payload)
             now = max(now, at)
@@ -150,7 +155,7 @@ class Lessons:
                     yield entry, found
 
     def _read(self, payload: bytes) -> Lesson | Restored | None:
-        event = _decode(payload)
+        event = event_of(payload)
         if isinstance(event, Observed):
             return self._label(event) if event.metric == LABEL else None
         if isinstance(event, Example):
@@ -162,6 +167,7 @@ class Lessons:
     def _label(self, event: Observed) -> Lesson | None:
         named = _named(event)
         if named is None:
+            self.counts.unknown += 1
             return None
         address, row = named
         if self._labelled.is_over(address.segment, self.at):
@@ -210,6 +216,9 @@ class Lessons:
             self.counts.duplicates += 1
             return None
         x: dict[str, Value] = {name: value for name in self._names if (value := event.features.get(name)) is not None}
+        if not self._required <= x.keys():
+            self.counts.unfit += 1
+            return None
         return Lesson(event.at, x, event.label, "", None, True)
 
     def _place(self, prediction: Predicted) -> _Place | None:
@@ -235,20 +244,40 @@ class Lessons:
         return _Place(tuple(places[name] for name in self._names) if fits else None, is_arm, shadows, plan)
 
     def _recall(self, payload: bytes, now: float) -> None:
-        event = _decode(payload)
+        event = event_of(payload)
         if isinstance(event, Example):
             if event.model == self._version.model and event.id is not None:
                 self._examples.mark(event.id, now)
         elif isinstance(event, Observed) and event.metric == LABEL and (named := _named(event)) is not None:
             address, row = named
             # As when it was read for the first time: a label under a false id marks nothing.
-            if address.segment >= self._labelled.floor and self._recent.holds(address):
+            if address.segment >= self._labelled.floor and self._holds(address, row):
                 self._labelled.mark(address, row)
+
+    def _holds(self, address: Address, row: int) -> bool:
+        if not row:
+            return self._recent.holds(address)
+        prediction = self._recent.get(address)
+        return prediction is not None and row < len(prediction.rows)
 
 
 def begin(position: Position, at: float) -> Progress:
     """The progress of a learner that begins at `position`, where journal time is `at`."""
-    return Progress(position, at, at, position.segment, position.segment, at, {}, Counts())
+    return Progress(position, at, at, position.segment, position.segment, at, {}, Counts(), checkpoints.nothing(position, at))
+
+
+def recovered(position: Position, at: float, oldest: int) -> Progress:
+    """The progress of a learner that goes on at `position`, where journal time is `at`, and whose progress is lost.
+
+    All that the journal still holds, from segment `oldest` on, has to be seen by `recall`.
+    """
+    ends = dict.fromkeys(range(oldest, position.segment), at)
+    return read_again(Progress(position, at, at, position.segment, oldest, 0.0, ends, Counts(), checkpoints.nothing(position, at)), oldest)
+
+
+def read_again(progress: Progress, oldest: int) -> Progress:
+    """The same without the checkpoint: `recall` has to see all that matters, from segment `oldest` on."""
+    return msgspec.structs.replace(progress, stored=checkpoints.nothing(Position(oldest, 0), 0.0))
 
 
 def time_of(entry: Entry) -> float:
@@ -263,15 +292,8 @@ def _look(payload: bytes) -> tuple[int, float]:
     _, kind, tag, mark, at = _HEAD.unpack_from(payload)
     if kind == _CHARACTER and mark == _FLOAT:
         return tag, at
-    event = _decode(payload)  # an array of 16 fields or more has a longer front
+    event = event_of(payload)  # an array of 16 fields or more has a longer front
     return (0, 0.0) if event is None else (ord(event.__struct_config__.tag), event.at)  # type: ignore[arg-type]
-
-
-def _decode(payload: bytes) -> events.Event | None:
-    try:
-        return events.decode(payload)
-    except msgspec.MsgspecError:
-        return None
 
 
 def _named(event: Observed) -> tuple[Address, int] | None:

@@ -1,6 +1,7 @@
 """Load a table that was computed offline as the next generation of a batch view: read → check → write the file → move the generation.
 
-Nothing is served before the file is whole and durable, and then all of it at once. A load that fails leaves everything as it was.
+Nothing is served before the file is whole and durable, and then all of it at once. A load that fails leaves what is served as it was; a
+file that never came to be served is nobody's, and housekeeping deletes it.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Any, Literal, NamedTuple
 
 from msgspec.structs import replace
 
-from core.errors import Conflict, Invalid, Malformed
+from core.errors import Conflict, Invalid, Malformed, Unavailable
 from core.values import Value
 from flows import known
 from flows.features import check_endpoints, decode_view, describe
@@ -45,8 +46,8 @@ class Load(NamedTuple):
 def load(store: Store, directory: Path, order: Load, who: Who) -> dict[str, Any]:
     """Make the table the view's next generation, and declare the view where this is its first; returns what `describe` shows.
 
-    Raises NotFound for an endpoint, Conflict where the view is a stream, is keyed otherwise or was loaded meanwhile, and Malformed or
-    Invalid naming the column and the row where the file will not do.
+    Raises NotFound for an endpoint, Conflict where the view is a stream, is keyed otherwise or was loaded meanwhile, Malformed or Invalid
+    naming the column and the row where the file will not do, and Unavailable where the generation cannot be written.
     """
     with store.read() as connection:
         row = views.find(connection, order.view)
@@ -60,14 +61,13 @@ def load(store: Store, directory: Path, order: Load, who: Who) -> dict[str, Any]
     with store.read() as connection:
         check_endpoints(connection, declared)
     generation = _next(directory, order.view, 0 if row is None else row.generation)
-    path = path_of(directory, order.view, generation)
-    table.create(path, declared.features, _rows(keys, declared, columns), {"as_of": as_of, "rows": len(keys)})
-    made = ViewRow(order.view, who.at, who.by, known.encode(declared), generation, as_of)
+    path, body = path_of(directory, order.view, generation), known.encode(declared)
     try:
-        _swap(store, row, made, who, len(keys))
-    except BaseException:
-        path.unlink(missing_ok=True)
-        raise
+        table.create(path, declared.features, _rows(keys, declared, columns), {"as_of": as_of, "rows": len(keys), "view": body})
+    except OSError as error:
+        raise Unavailable(f"view: {path} cannot be written: {error.strerror or error}", field="view", code="view-not-written") from None
+    made = ViewRow(order.view, who.at, who.by, body, generation, as_of)
+    _swap(store, row, made, who, len(keys))
     if row is not None and row.generation:
         _supersede(path_of(directory, order.view, row.generation))
     return describe(directory, made, who.at)

@@ -8,12 +8,13 @@ import msgspec
 
 from core.errors import Conflict, Invalid, NotFound
 from core.ids import VersionId, parse_version
-from core.values import Output
+from core.values import Output, Value
 from flows import known
 from flows.lessons import Subject
 from models import factory, package
 from models.card import Card
 from models.golden import Golden
+from models.learner.river_model import features
 from models.learner.settings import LearnerSettings, RiverCard
 from models.river_runtime import RiverRuntime
 from store import registry
@@ -45,6 +46,11 @@ class Origin:
         if self.river.settings is None:
             raise Conflict(f"{self.version} does not learn: it was registered without, or a learner published it", code="not-a-learner")
         return self.river.settings
+
+    @property
+    def probes(self) -> list[dict[str, Value]]:
+        """The same golden rows that a snapshot answers before it is published, as River takes them."""
+        return [features(self.card.signature.names, row) for row in self.golden.rows[:MOST_PROBES]]
 
     def subject(self, rows_of: Origin) -> Subject:
         """The lessons of the rows that `rows_of` learns from, cut to this version's signature."""

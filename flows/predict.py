@@ -1,4 +1,4 @@
-"""Predict, one descent: validate → assign → predict → append → answer. No lock, no database, no network.
+"""Predict, one descent: validate → assign → predict → append → answer. No lock, no store, no network.
 
 Follow `predict` from top to bottom: that is all that happens to a request.
 """
@@ -20,6 +20,7 @@ from core.ids import MAX_KEY, Address, check_key, format_prediction_id
 from core.values import Label, Output, Value
 from flows.serving import SLOW_SECONDS, ArmRoute, Route
 from models.features.serving import Beside, Filler
+from models.features.table import key_text
 from models.inputs import Inputs
 from routing.plan import CONTROL, Plan
 from routing.splitter import Assignment
@@ -160,8 +161,8 @@ def _context(given: dict[str, Label]) -> dict[str, str]:
 
 
 def _text(value: Label) -> str:
-    """As it would be written in JSON."""
-    return value if isinstance(value, str) else str(value).lower() if isinstance(value, bool) else str(value)[: MAX_KEY + 1]
+    """A text as it is, another value in the one form that the keys of feature views have: 17.0 as 17."""
+    return value if isinstance(value, str) else (key_text(value) or "")[: MAX_KEY + 1]
 
 
 def _answer(route: Route, name: str, rows: list[list[Value]], means: Means) -> tuple[ArmRoute, Said]:

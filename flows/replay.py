@@ -27,6 +27,7 @@ from flows.snapshots import Memory
 from journal import segments
 from journal.lookup import Lookup
 from journal.reader import Entry
+from models.learner import checks
 from models.learner.fingerprint import fingerprint
 from models.learner.learner import Learner
 from models.learner.settings import Learnt
@@ -88,7 +89,7 @@ def replay(source: Source, question: Question, who: Who) -> dict[str, Any]:
         check_name(question.into, "into")
     origin = Origin(source.store, source.blobs, _version(source.store, question.model))
     live = _live(source, origin)
-    other = origin if question.other is None else _other(source, question.other)
+    other = origin if question.other is None else _other(source, question.other, origin)
     course, stop = _run(source, question, origin, other, live)
     artefact, _ = course.learner.dump()
     result = Told(fingerprint(other.revive(artefact)), course.learner.describe())
@@ -131,15 +132,21 @@ def _live(source: Source, origin: Origin) -> _Live:
     return _Live(row.number, row.position, memory, Told(fingerprint(learner.model), learner.describe()))
 
 
-def _other(source: Source, reference: str) -> Origin:
+def _other(source: Source, reference: str, origin: Origin) -> Origin:
+    """The version that learns in the stead of `origin`; raises Invalid where the scores that are kept are none of its kind."""
     with source.store.read() as connection:
         version = registry.resolve(connection, reference, "with")
-    return Origin(source.store, source.blobs, version)
+    other = Origin(source.store, source.blobs, version)
+    try:
+        checks.check(origin.settings, other.river, other.fresh())
+    except Invalid as error:
+        raise Invalid(f"with: {other.version} cannot be scored as {origin.version} is: {error.message}", field="with") from None
+    return other
 
 
 def _run(source: Source, question: Question, origin: Origin, other: Origin, live: _Live) -> tuple[Course, Position]:
     """The learner after all of the range, and the position there."""
-    learner = Learner(other.river, origin.settings, other.fresh)
+    learner = Learner(other.river, origin.settings, other.fresh, other.probes)
     made = Lessons(source.store, other.subject(origin), Lookup(source.journal).get, _begin(source.journal, live, question))
     # Another model goes on from its own state: what was restored is not its own.
     course = Course(learner, made, origin.state_of if other is origin else lambda _: None)
@@ -175,7 +182,7 @@ def _entries(source: Source, origin: Origin, start: Position, stop: Position) ->
     """What the live learner has read: all but what was put aside."""
     with source.store.read() as connection:
         aside = positions.aside_of(connection, learner_reader(origin.version))
-    return (entry for entry in between(source.journal, start, stop) if entry.address.position not in aside)
+    return (entry for entry in between(source.journal, start, stop, whole=True) if entry.address.position not in aside)
 
 
 def _timed(entries: Iterable[Entry], at: float) -> Iterator[tuple[Entry, float]]:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hmac
 from functools import cache
 from importlib.metadata import version as package_version
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
-from core.errors import Rejected
+from core.errors import ModelFailed, Rejected
 from core.ids import VersionId
 from core.values import Position
 from flows.course import Course
@@ -19,7 +18,8 @@ from models.learner import snapshot
 from models.learner.learner import Learner
 from store.learners import SnapshotRow
 
-_SEAL_BYTES = 32
+MOST_BYTES = 512 * 2**20
+"""Of a model, and of what is kept beside it: more than this no row of a store takes for certain."""
 
 
 class Memory(msgspec.Struct, frozen=True):
@@ -35,6 +35,24 @@ class Made(msgspec.Struct, frozen=True):
 
     artefact: bytes
     learner: bytes
+
+    def check(self) -> None:
+        """Raises ModelFailed where it is too large to be stored."""
+        for part, what in ((self.artefact, "model"), (self.learner, "rest of the learner")):
+            if len(part) > MOST_BYTES:
+                raise ModelFailed(f"the {what} takes {len(part)} bytes; at most {MOST_BYTES} can be stored")
+
+
+class Resumed(NamedTuple):
+    """A learner that goes on from its snapshot as far as that can be read.
+
+    `memory` is None where it cannot. `gap`: what is missing then, None where nothing. `lost`: why the model is; it is as registered then.
+    """
+
+    learner: Learner
+    memory: Memory | None
+    gap: str | None
+    lost: str | None
 
 
 def row(
@@ -53,7 +71,7 @@ def row(
         river,
         signature,
         made.artefact,
-        _seal(key, signature, state) + state,
+        snapshot.seal(key, signature, state),
         msgspec.json.encode(status),
     )
 
@@ -62,16 +80,32 @@ def read(key: bytes, origin: Origin, found: SnapshotRow) -> tuple[Learner, Memor
     """The learner as the snapshot holds it; raises Rejected where it is not what a learner of this home has stored."""
     memory = memory_of(key, found)
     model = origin.revive(found.artefact, found.river)
-    return Learner.load(origin.river, origin.settings, origin.fresh, model, memory.learner), memory
+    return Learner.load(origin.river, origin.settings, origin.fresh, model, memory.learner, origin.probes), memory
+
+
+def resume(key: bytes, origin: Origin, found: SnapshotRow) -> Resumed:
+    """The learner as the snapshot holds it, or what can be had of it; raises Rejected where the registered model cannot be loaded."""
+    lost = gap = memory = None
+    try:
+        _verify(key, found)
+        model = origin.revive(found.artefact, found.river)
+    except Rejected as error:
+        lost, model = error.message, origin.fresh()
+        gap = f"labels after {_place(found)} were not learnt before the order to go on from another state: {lost}"
+    try:
+        memory = _memory(key, found)
+        learner = Learner.load(origin.river, origin.settings, origin.fresh, model, memory.learner, origin.probes)
+    except Rejected as error:
+        gap = gap or f"scores and detector began anew at {_place(found)}: {error.message}"
+        learner = Learner(origin.river, origin.settings, origin.fresh, origin.probes)
+        learner.restore(model)
+    return Resumed(learner, memory, gap, lost)
 
 
 def memory_of(key: bytes, found: SnapshotRow) -> Memory:
     """What is kept with a snapshot beside the model, both verified; raises Rejected."""
-    snapshot.verify(key, str(found.version), found.number, found.position, found.river, found.artefact, found.signature)
-    seal, state = found.state[:_SEAL_BYTES], found.state[_SEAL_BYTES:]
-    if not hmac.compare_digest(seal, _seal(key, found.signature, state)):
-        raise Rejected(f"the state of the learner of {found.version} has been changed since it was stored")
-    return msgspec.msgpack.decode(state, type=Memory)
+    _verify(key, found)
+    return _memory(key, found)
 
 
 def status(course: Course, number: int, position: Position, gap: str | None) -> dict[str, Any]:
@@ -95,10 +129,21 @@ def failing(shown: dict[str, Any], reason: str) -> dict[str, Any]:
     return {**shown, "state": "failing", "reason": reason}
 
 
+def _place(found: SnapshotRow) -> str:
+    return f"{found.position.segment}:{found.position.offset}"
+
+
+def _verify(key: bytes, found: SnapshotRow) -> None:
+    snapshot.verify(key, str(found.version), found.number, found.position, found.river, found.artefact, found.signature)
+
+
+def _memory(key: bytes, found: SnapshotRow) -> Memory:
+    try:
+        return msgspec.msgpack.decode(snapshot.unseal(key, found.signature, found.state), type=Memory)
+    except msgspec.MsgspecError as error:
+        raise Rejected(f"what is kept beside the model was written by another release: {error}") from error
+
+
 @cache
 def _river() -> str:
     return package_version("river")
-
-
-def _seal(key: bytes, signature: str, state: bytes) -> bytes:
-    return hmac.digest(key, b"state\0" + signature.encode() + state, "sha256")

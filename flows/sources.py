@@ -10,7 +10,7 @@ from core.errors import Invalid, TiltyardError
 from core.events import Observed, Predicted, Streamed
 from core.ids import Address, parse_prediction_id
 from core.values import Output, Value
-from experiments.metric import LABEL
+from flows.homes import Identity, identity_of, posted_identity
 from flows.known import Known
 from flows.serving import inputs_of
 from journal.reader import Entry
@@ -67,25 +67,29 @@ class Occurrences:
             return
         if event.prediction is None:
             if event.endpoint in self._endpoints:
-                yield Occurrence(event.at, event.timestamp, _identity(event), {UNIT: event.unit, "value": event.value})
+                yield _outcome(event, posted_identity(event), {UNIT: event.unit})
             return
         found = self._subject(event.prediction)
         if found is None:
             # Nobody knows whose it was: it is counted as one that does not name its entity.
-            yield Occurrence(event.at, event.timestamp, _identity(event), {})
+            yield Occurrence(event.at, event.timestamp, None, {})
         elif found[0].endpoint in self._endpoints:
-            yield Occurrence(event.at, event.timestamp, _identity(event), {**self._said(*found), "value": event.value})
+            subject, address, number = found
+            said = self._said(subject, subject.rows[number or 0])
+            yield _outcome(event, identity_of(event, subject, address, number), said)
 
-    def _subject(self, prediction: str) -> tuple[Predicted, list[Value]] | None:
+    def _subject(self, prediction: str) -> tuple[Predicted, Address, int | None] | None:
         try:
             address, number = parse_prediction_id(prediction)
         except Invalid:
             return None
         event = self._known.prediction(address)
-        return None if event is None or (number or 0) >= len(event.rows) else (event, event.rows[number or 0])
+        return None if event is None or (number or 0) >= len(event.rows) else (event, address, number)
 
     def _said(self, event: Predicted, row: list[Value]) -> dict[str, Value]:
-        return {**dict(zip(self._inputs(event), row, strict=False)), **(event.context or {}), UNIT: event.unit}
+        # As where features are filled in, what the row says is before what the context says. Null stands also where it said nothing.
+        own = {name: value for name, value in zip(self._inputs(event), row, strict=False) if value is not None}
+        return {**(event.context or {}), **own, UNIT: event.unit}
 
     def _inputs(self, event: Predicted) -> tuple[str, ...]:
         key = event.endpoint, event.plan
@@ -115,9 +119,7 @@ def _answer(output: Output) -> dict[str, Value]:
     return found
 
 
-def _identity(event: Observed) -> str | None:
-    """What makes two outcomes the same: their id, or of a label that it is the same row's."""
-    subject = event.prediction if event.prediction is not None else f"{event.endpoint}"
-    if event.id is not None:
-        return f"{subject}/{event.id}"
-    return subject if event.metric == LABEL else None
+def _outcome(event: Observed, identity: Identity | None, said: dict[str, Value]) -> Occurrence:
+    # Neither endpoints nor metrics hold a NUL, so no two identities are one text.
+    known_by = None if identity is None else "\0".join(identity)
+    return Occurrence(event.at, event.timestamp, known_by, {**said, "value": event.value})

@@ -14,6 +14,7 @@ from core.values import Position
 from experiments.shadows import agreement
 from flows import deploy, learner
 from flows.adopt import ALIVE_SECONDS
+from flows.learner import Facts
 from flows.shadow import ShadowName, totals_of
 from journal import segments
 from routing.plan import Plan
@@ -34,13 +35,13 @@ def status(store: Store, journal: Path, endpoint: str, clock: Clock) -> dict[str
             name.shadow: {**shadow_progress(connection, journal, name, now), **shadow_report(connection, name)}
             for name in shadow_names(connection, plan)
         }
-        learning = _learners(connection, journal, plan, now)
+        learning = learner.facts(connection, now)
     return {
         "plan": plan.plan,
         "applied": is_applied(plan, alive),
         "workers": [_worker(worker, seen, report, endpoint) for worker, (seen, report) in alive.items()],
         "shadows": behind,
-        "learners": learning,
+        "learners": _learners(learning, journal, plan),
         "readers": readers(store, journal, clock),
     }
 
@@ -115,9 +116,9 @@ def shadow_progress(connection: sa.Connection, journal: Path, name: ShadowName, 
     }
 
 
-def _learners(connection: sa.Connection, journal: Path, plan: Plan, now: float) -> dict[str, dict[str, Any]]:
+def _learners(facts: Facts, journal: Path, plan: Plan) -> dict[str, dict[str, Any]]:
     """The plan's versions that learn, in arms and shadows: which snapshot is the newest, and how far behind it may be."""
-    named, facts = learner.named(plan), learner.facts(connection, now)
+    named = learner.named(plan)
     found = (learner.standing(journal, version, facts) for version in facts.versions if str(version) in named)
     keys = ("snapshot", "labels", "staleness_seconds", "state", "workers", "applied")
     return {one["version"]: {key: one[key] for key in keys} for one in found}

@@ -17,6 +17,7 @@ from flows import known, outcome
 from flows.learners import parse_learner
 from flows.outcome import Accepted
 from models.inputs import Inputs
+from models.learner import labels
 from store import positions, registry
 from store.engine import Store
 
@@ -30,11 +31,11 @@ class ExamplePost(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=T
 
 
 class Taker(NamedTuple):
-    """What a model's learner takes: the features of its newest learning version, and whether its label is a number."""
+    """What a model's learner takes: the features of its newest learning version; `truth` raises Invalid on a label that is none of its kind."""
 
     version: VersionId
     inputs: Inputs
-    numeric: bool
+    truth: labels.Reader
 
 
 class Takers:
@@ -54,10 +55,9 @@ class Takers:
             if newest != {model: taker.version for model, taker in self.by_model.items()}:
                 cards = [(version, known.decode_card(registry.version_row(connection, version).card)) for version in newest.values()]
                 self.by_model = {
-                    version.model: Taker(
-                        version, Inputs.union([card.signature]), card.river is not None and card.river.kind in ("regressor", "forecaster")
-                    )
+                    version.model: Taker(version, Inputs.union([card.signature]), labels.reader(card.river))
                     for version, card in cards
+                    if card.river is not None
                 }
 
     def of(self, model: str) -> Taker:
@@ -73,9 +73,8 @@ class Takers:
 def check(post: ExamplePost, model: str, taker: Taker, now: float) -> Example:
     """The example as an event that arrived at `now`; raises Invalid naming the field."""
     (row,) = taker.inputs.read(post.features, None)
-    if taker.numeric and isinstance(post.label, str):
-        raise Invalid(f"label: expected a number, got {post.label[:60]!r}", field="label")
     outcome.check_label(post.label, "label")
+    taker.truth(post.label)
     if post.id is not None:
         check_key(post.id, "id")
     features: dict[str, Value] = {name: value for name, value in zip(taker.inputs.names, row, strict=True) if value is not None}

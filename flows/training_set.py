@@ -1,11 +1,15 @@
 """A training set: the features as they were served, from the journal, each row with what was answered and what turned out to be true.
 
 Nothing is computed again, so no row knows more than its prediction knew. The journal is read three times, up to where it ended at the
-beginning: for the labels, for the columns, and for the rows, which are written group by group. Only the labels are held in memory.
+beginning: for the labels, for the columns, and for the rows, which are written group by group. In memory are only the labels of the rows
+that are wanted, and where their predictions stand, at 8 bytes each.
 """
 
 from __future__ import annotations
 
+import os
+from array import array
+from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from functools import cache
@@ -13,7 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
 from core.clock import to_rfc3339
-from core.errors import Invalid
+from core.errors import Invalid, Unavailable
 from core.events import ENROLLED, FALLBACK, FORCED, PINNED, Event, Observed, Predicted
 from core.ids import Address, format_prediction_id, parse_prediction_id
 from core.values import START, Label, Position
@@ -23,7 +27,7 @@ from flows.known import Known
 from flows.serving import inputs_of
 from flows.training_columns import TIMES, Columns, answered, cast, probability
 from journal import segments
-from journal.reader import Reader
+from journal.reader import Entry, Reader
 from models.inputs import Inputs
 from store import plans
 from store.engine import Store
@@ -61,16 +65,18 @@ def size_of(journal: Path) -> int:
 def write(source: Source, wanted: Wanted, path: Path) -> dict[str, Any]:
     """Write the rows to the Parquet file at `path`, whole or not at all; says what it holds, and from when on the journal reaches.
 
-    Raises NotFound for an endpoint that does not exist, Invalid where the file cannot be written.
+    Raises NotFound for an endpoint that does not exist, Invalid where the file cannot be written, Unavailable where the journal cannot be
+    read.
     """
     with source.store.read() as connection:
         plans.current(connection, wanted.endpoint)
     end = segments.end(source.journal)
-    labels, reaches = _labels(source, end)
+    labels, reaches = _labels(source, wanted, end)
     inputs, columns = _look(source, wanted, end, labels)
-    draft = path.with_name(f".{path.name}.draft")
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         written = _write_rows(_rows(source, wanted, end, labels, inputs, columns), columns, draft)
+        _sync(draft)
         draft.replace(path)
     except OSError as error:
         raise Invalid(f"output: {path} cannot be written: {error.strerror or error}", field="output") from None
@@ -87,16 +93,38 @@ def write(source: Source, wanted: Wanted, path: Path) -> dict[str, Any]:
     }
 
 
-def _labels(source: Source, end: Position) -> tuple[Labels, float | None]:
-    """The first label of every row, and the time of the journal's first event."""
+class _Places:
+    """Where predictions stand, told in the order of the journal."""
+
+    def __init__(self) -> None:
+        self._offsets: dict[int, array[int]] = {}
+
+    def add(self, address: Address) -> None:
+        """One more."""
+        self._offsets.setdefault(address.segment, array("Q")).append(address.offset)
+
+    def __contains__(self, address: Address) -> bool:
+        offsets = self._offsets.get(address.segment, ())
+        place = bisect_left(offsets, address.offset)
+        return place < len(offsets) and offsets[place] == address.offset
+
+
+def _labels(source: Source, wanted: Wanted, end: Position) -> tuple[Labels, float | None]:
+    """The first label of every row that is wanted, and the time of the journal's first event."""
     found: dict[tuple[Address, int], tuple[Label, float]] = {}
     reaches: float | None = None
-    for _, event in _events(source, end):
+    places = _Places()
+    for address, event in _events(source, end):
         reaches = event.at if reaches is None else reaches
-        if isinstance(event, Observed) and event.metric == LABEL and event.prediction is not None:
+        if isinstance(event, Predicted):
+            if _is_wanted(event, wanted):
+                places.add(address)
+        elif isinstance(event, Observed) and event.metric == LABEL and event.prediction is not None:
             with suppress(Invalid):  # an id that no prediction has
-                address, row = parse_prediction_id(event.prediction)
-                found.setdefault((address, row or 0), (event.value, event.timestamp))
+                prediction, row = parse_prediction_id(event.prediction)
+                # A label stands behind its prediction, whose id is given out after that is appended.
+                if prediction in places:
+                    found.setdefault((prediction, row or 0), (event.value, event.timestamp))
     return found, reaches
 
 
@@ -181,15 +209,19 @@ def _inputs(source: Source, endpoint: str) -> Callable[[int], Inputs]:
 
 def _predictions(source: Source, wanted: Wanted, end: Position) -> Iterator[tuple[Address, Predicted]]:
     for address, event in _events(source, end):
-        if isinstance(event, Predicted) and event.endpoint == wanted.endpoint and wanted.start <= event.at < wanted.end:
+        if isinstance(event, Predicted) and _is_wanted(event, wanted):
             yield address, event
 
 
+def _is_wanted(event: Predicted, wanted: Wanted) -> bool:
+    return event.endpoint == wanted.endpoint and wanted.start <= event.at < wanted.end
+
+
 def _events(source: Source, end: Position) -> Iterator[tuple[Address, Event]]:
-    """All events before `end`."""
+    """All events before `end`; raises Unavailable where the journal cannot be read."""
     reader = Reader(source.journal, START)
     try:
-        while entries := reader.read(_BATCH):
+        while entries := _read(reader):
             source.tell(sum(entry.next.offset - entry.address.offset for entry in entries))
             for entry in entries:
                 if entry.address.position >= end:
@@ -199,6 +231,13 @@ def _events(source: Source, end: Position) -> Iterator[tuple[Address, Event]]:
                     yield entry.address, event
     finally:
         reader.close()
+
+
+def _read(reader: Reader) -> list[Entry]:
+    try:
+        return reader.read(_BATCH)
+    except OSError as error:
+        raise Unavailable(f"journal: cannot be read: {error}", code="journal-unreadable") from None
 
 
 def _write_rows(rows: Iterator[dict[str, Any]], columns: Columns, path: Path) -> dict[str, int]:
@@ -230,6 +269,11 @@ def _groups(rows: Iterator[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
             group = []
     if group:
         yield group
+
+
+def _sync(path: Path) -> None:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
 
 
 def _microseconds(at: float | None) -> int | None:

@@ -12,12 +12,13 @@ import sys
 from collections.abc import Callable
 from importlib.metadata import version as package_version
 from pathlib import Path
+from pickle import Unpickler
 from threading import RLock
 from types import ModuleType
 from typing import Any, NamedTuple
 
 from core.errors import Rejected
-from models.runtime import said
+from models.failure import reason
 
 MOST_BYTES = 1_000_000
 """Of a file of code."""
@@ -81,18 +82,18 @@ def revive(data: bytes, code: str | None, source: bytes | None, *, river: str | 
     if source is not None and install(source) != code:
         raise Rejected(f"the file of code is not the one that the card names {code}")
     try:
-        return pickle.loads(data)  # noqa: S301 - of what was registered or learnt here, its digest or signature verified
-    except Exception as error:  # a pickle runs any code, which fails in any way
-        raise Rejected(f"the model cannot be loaded: {_told(error)}{_elsewhere(river)}") from error
+        return Unpickler(_Pages(data)).load()  # noqa: S301 - of what was registered or learnt here, its digest or signature verified
+    except BaseException as error:  # a pickle runs any code, which fails in any way
+        raise Rejected(f"the model cannot be loaded: {reason(error)}{_elsewhere(river)}") from error
 
 
 def dump(model: Any) -> bytes:
     """`model` as it is kept; raises Rejected with advice where it cannot be pickled."""
     try:
         return pickle.dumps(model, protocol=5)
-    except Exception as error:  # an object raises whatever it likes where it is taken apart
+    except BaseException as error:  # an object raises whatever it likes where it is taken apart
         raise Rejected(
-            f"the {type(model).__name__} cannot be pickled: {_told(error)}. Use named functions and classes, defined at the top level"
+            f"the {type(model).__name__} cannot be pickled: {reason(error)}. Use named functions and classes, defined at the top level"
             " of a file and not within a function, in place of lambdas; a file of your own is registered as FILE.py:FUNCTION"
         ) from error
 
@@ -106,10 +107,8 @@ def _load(code: str, source: bytes) -> None:
     except BaseException as error:
         del sys.modules[code]
         if isinstance(error, ImportError):
-            raise Rejected(f"{_told(error)}; only this one file is kept with the model, what it imports must be installed") from error
-        if isinstance(error, Exception | SystemExit):
-            raise Rejected(f"the file cannot be loaded: {_told(error)}") from error
-        raise
+            raise Rejected(f"{reason(error)}; only this one file is kept with the model, what it imports must be installed") from error
+        raise Rejected(f"the file cannot be loaded: {reason(error)}") from error
 
 
 def _call(module: ModuleType, function: str) -> Any:
@@ -118,8 +117,8 @@ def _call(module: ModuleType, function: str) -> Any:
         raise Rejected(f"the file has no function {function!r}")
     try:
         model = build()
-    except (Exception, SystemExit) as error:  # the operator's own code fails in any way
-        raise Rejected(f"{function}() failed: {_told(error)}") from error
+    except BaseException as error:  # the operator's own code fails in any way
+        raise Rejected(f"{function}() failed: {reason(error)}") from error
     if model is None:
         raise Rejected(f"{function}() returned nothing; expected a River model or a fitted scikit-learn estimator")
     return model
@@ -130,5 +129,35 @@ def _elsewhere(river: str | None) -> str:
     return "" if river in (None, here) else f" (it was made with River {river}; here is River {here})"
 
 
-def _told(error: BaseException) -> str:
-    return f"{type(error).__name__}: {said(error)}"
+class _Pages:
+    """`data` as a file whose methods are Python's own code.
+
+    A pickle in memory is read in one go, while no other thread of the process runs. Between two reads from such a file, of a frame of
+    about 64 kB each, the others get their turn: a web worker goes on answering while it loads a large model.
+    """
+
+    __slots__ = ("_at", "_data", "_view")
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self._view = memoryview(data)
+        self._at = 0
+
+    def read(self, size: int) -> bytes:
+        """The next bytes, `size` where there are so many."""
+        return bytes(self._next(size))
+
+    def readinto(self, into: memoryview) -> int:
+        """Fill `into` with the next bytes; returns how many there were."""
+        found = self._next(len(into))
+        into[: len(found)] = found
+        return len(found)
+
+    def readline(self) -> bytes:
+        """The next bytes up to a line feed."""
+        return self.read(self._data.find(b"\n", self._at) + 1 - self._at)
+
+    def _next(self, size: int) -> memoryview:
+        found = self._view[self._at : self._at + size]
+        self._at += len(found)
+        return found

@@ -8,6 +8,7 @@ from threading import Lock
 from core.clock import Clock
 from core.errors import NotFound, TiltyardError
 from core.ids import VersionId
+from models.failure import reason
 from models.package import Loaded
 
 KEEP_SECONDS = 60.0
@@ -52,8 +53,8 @@ class Pool:
                     self._loaded[version] = self._load(version)
                 except TiltyardError as error:
                     failed[version] = error.message
-                except Exception as error:  # whatever a bad model does, it must not take the others down
-                    failed[version] = f"{type(error).__name__}: {error}"
+                except BaseException as error:  # whatever a bad model does, it must not take the others down
+                    failed[version] = reason(error)
         return failed
 
     def retain(self, wanted: set[VersionId]) -> None:

@@ -13,6 +13,7 @@ from models import factory
 from models import sample as samples
 from models.artefact import Source
 from models.building import Draft
+from models.failure import reason
 from models.learner import checks, labels
 from models.learner.fingerprint import fingerprint
 from models.learner.river_model import HORIZON, RiverModel, features
@@ -20,7 +21,7 @@ from models.learner.settings import LearnerSettings, LearnsFrom, RiverCard, Rive
 from models.package import Learning
 from models.parity import SAME, largest
 from models.river_runtime import RiverRuntime
-from models.runtime import said, whole
+from models.runtime import whole
 from models.sample import Sample
 from models.signature import Feature, Kind, Signature, Task, infer
 
@@ -37,7 +38,10 @@ LEARNS: dict[LearnsFrom, str] = {
 }
 STATIC = "does not learn while it serves"
 NO_TARGET = "no target column was named: labels are learnt as they come, and learning was not tried"
-RANDOM = "learning the same rows twice made two different models: without a seed a replay cannot be exact"
+RANDOM = (
+    "learning the same rows twice, the second time with a pause to save and load it, made two different models: a replay cannot be exact;"
+    " give it a seed, and keep in it only what a pickle keeps"
+)
 
 TRIED = 100
 """Rows of the sample that are learnt on trial."""
@@ -82,10 +86,17 @@ class _Kept(NamedTuple):
     signature: Signature
 
     def model(self) -> Any:
-        return factory.revive(self.data, self.card.code, self.code)
+        return self._revive(self.data)
+
+    def again(self, model: Any) -> Any:
+        """The model saved and loaded."""
+        return self._revive(factory.dump(model))
 
     def runtime(self) -> RiverRuntime:
         return RiverRuntime(self.model(), self.signature)
+
+    def _revive(self, data: bytes) -> Any:
+        return factory.revive(data, self.card.code, self.code)
 
 
 def _taught_as(card: RiverCard, learning: Learning, model: Any) -> RiverCard:
@@ -128,7 +139,7 @@ def _try(kept: _Kept, lessons: Sequence[_Lesson]) -> list[str]:
     """Notes on how learning went; raises Rejected where the first row cannot be learnt, or what has learnt cannot be pickled."""
     if not lessons:
         return [NO_TARGET]
-    first, second = (_taught(kept, lessons) for _ in range(2))
+    first, second = _taught(kept, [lessons]), _taught(kept, [lessons[: len(lessons) // 2], lessons[len(lessons) // 2 :]])
     factory.dump(first)
     notes = [] if fingerprint(first) == fingerprint(second) else [RANDOM]
     # Asked as well: some models make on demand what they answer from, and that may be what cannot be pickled.
@@ -140,14 +151,23 @@ def _try(kept: _Kept, lessons: Sequence[_Lesson]) -> list[str]:
     return notes
 
 
-def _taught(kept: _Kept, lessons: Sequence[_Lesson]) -> Any:
-    """A copy that has learnt the lessons, but for those that it cannot learn: as a learner leaves them out."""
+def _taught(kept: _Kept, parts: Sequence[Sequence[_Lesson]]) -> Any:
+    """A copy that has learnt the parts one after the other; between them it is saved and loaded, as a learner goes on elsewhere."""
     model = kept.model()
+    _teach(kept, model, parts[0], first=True)
+    for part in parts[1:]:
+        model = kept.again(model)
+        _teach(kept, model, part, first=False)
+    return model
+
+
+def _teach(kept: _Kept, model: Any, lessons: Sequence[_Lesson], *, first: bool) -> None:
+    """Teach the lessons but for those that the model cannot learn: as a learner leaves them out."""
     taught, truth = RiverModel(model), labels.reader(kept.card)
     for place, lesson in enumerate(lessons):
         try:
             taught.learn(features(kept.signature.names, lesson.row), None if lesson.label is None else truth(lesson.label))
-        except Exception as error:  # whatever a model raises
-            if place == 0:
-                raise Rejected(f"it cannot learn the sample's first labelled row: {type(error).__name__}: {said(error)}") from error
-    return model
+        except BaseException as error:  # whatever a model raises is its failure
+            why = reason(error)
+            if first and place == 0:
+                raise Rejected(f"it cannot learn the sample's first labelled row: {why}") from error

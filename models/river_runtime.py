@@ -10,8 +10,8 @@ import msgspec
 
 from core.errors import ModelFailed
 from core.values import Output, Row
+from models.failure import reason
 from models.learner.river_model import RiverModel, features
-from models.runtime import said
 from models.signature import Signature
 
 _LABELS = (str, int, float, bool, type(None))
@@ -33,8 +33,8 @@ class RiverRuntime:
             return [_usable(self._model.answer(features(self._names, row))) for row in rows]
         except ModelFailed:
             raise
-        except (Exception, SystemExit, KeyboardInterrupt) as error:  # whatever a model raises is its failure
-            raise ModelFailed(f"the model failed: {type(error).__name__}: {said(error)}") from error
+        except BaseException as error:  # whatever a model raises is its failure
+            raise ModelFailed(f"the model failed: {reason(error)}") from error
 
 
 def _usable(output: Output) -> Output:

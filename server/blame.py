@@ -89,7 +89,7 @@ def _members(kind: inspect.Type) -> list[inspect.Type]:
 def _culprit(before: str, message: str, kind: Any, body: bytes) -> str | None:
     try:
         document = msgspec.json.decode(body)
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, RecursionError):
         return None
     free = document
     for name, index in _STEP.findall(before):
@@ -102,6 +102,8 @@ def _culprit(before: str, message: str, kind: Any, body: bytes) -> str | None:
         free[key] = value
         try:
             msgspec.convert(document, kind)
+        except RecursionError:
+            return None
         except msgspec.ValidationError as error:
             if str(error) == message:
                 return str(key)[:100]

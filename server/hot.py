@@ -8,10 +8,10 @@ from __future__ import annotations
 import logging
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from io import BytesIO
 from time import perf_counter
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 import msgspec
 from gunicorn.http.errors import ParseException
@@ -26,6 +26,7 @@ from flows.features import declared_streams
 from flows.outcome import Desk, OutcomePost
 from flows.predict import Answer, Ask, predict, predict_pinned
 from flows.teach import ExamplePost
+from models.features.serving import Filler
 from server import v2
 from server.decoding import decode
 from server.errors import JSON, PROBLEM, SlowBody, WrongMethod, headers_of, problem, status_of, v2_error
@@ -35,6 +36,7 @@ from server.worker import Worker
 
 Environ: TypeAlias = dict[str, Any]
 StartResponse: TypeAlias = Callable[..., Any]
+T = TypeVar("T")
 WSGI: TypeAlias = Callable[[Environ, StartResponse], Iterable[bytes]]
 
 _V1, _PREDICT = "/v1/endpoints/", "/predict"
@@ -148,18 +150,19 @@ class HotRoutes:
         unit, most = _unit(environ), worker.home.settings.max_rows
         if version:
             route, arm = worker.routes.pinned(str(parse_version(f"{model}@{version}", "version")))
-            answer = predict_pinned(route, arm, v2.ask_of(request, route.arms[arm].inputs.names, unit, None, most), worker.means)
+            ask = v2.ask_of(request, route.arms[arm].inputs.names, unit, None, most, _keys(route.filler))
+            answer = predict_pinned(route, arm, ask, worker.means)
         else:
             route = worker.routes.of(model)
-            answer = predict(route, v2.ask_of(request, route.inputs.names, unit, self._forced(environ), most), worker.means)
+            ask = v2.ask_of(request, route.inputs.names, unit, self._forced(environ), most, _keys(route.filler))
+            answer = predict(route, ask, worker.means)
         return self._answered(answer, _encode(v2.answer_of(request.id, model, answer)))
 
     def _outcomes(self, environ: Environ, _: str) -> Reply:
         worker = self._worker
         _check(environ)
         worker.guard.traffic(environ.get("HTTP_AUTHORIZATION"), "outcome")
-        body = self._body(environ)
-        posts = decode(_OUTCOME_BODY, body) if body.lstrip()[:1] == b"[" else [decode(_ONE_OUTCOME, body)]
+        posts = _one_or_many(_ONE_OUTCOME, _OUTCOME_BODY, self._body(environ))
         desk = Desk(worker.writer.append, clock, worker.routes.by_endpoint, worker.home.settings.max_rows)
         accepted = outcome.accept(posts, desk)
         worker.commit.wait()
@@ -172,8 +175,7 @@ class HotRoutes:
         worker = self._worker
         _check(environ)
         worker.guard.traffic(environ.get("HTTP_AUTHORIZATION"), "outcome")
-        body = self._body(environ)
-        posts = decode(_EXAMPLE_BODY, body) if body.lstrip()[:1] == b"[" else [decode(_ONE_EXAMPLE, body)]
+        posts = _one_or_many(_ONE_EXAMPLE, _EXAMPLE_BODY, self._body(environ))
         examples = teach.checked(posts, model, worker.taker(model), clock, worker.home.settings.max_rows)
         accepted = teach.append(examples, worker.writer.append)
         worker.commit.wait()
@@ -183,8 +185,7 @@ class HotRoutes:
         worker = self._worker
         _check(environ)
         worker.guard.traffic(environ.get("HTTP_AUTHORIZATION"), "outcome")
-        body = self._body(environ)
-        posts = decode(_EVENTS_BODY, body) if body.lstrip()[:1] == b"[" else [decode(_ONE_EVENT, body)]
+        posts = _one_or_many(_ONE_EVENT, _EVENTS_BODY, self._body(environ))
         quay = Quay(worker.writer.append, clock, self._streams(stream), worker.home.settings.max_rows)
         accepted = accept_events(stream, posts, quay)
         worker.commit.wait()
@@ -251,6 +252,15 @@ class HotRoutes:
         inner = {**environ, "wsgi.input": BytesIO(body), "CONTENT_LENGTH": str(len(body)), "wsgi.input_terminated": True}
         inner.pop("HTTP_TRANSFER_ENCODING", None)
         return self._worker.offload(lambda: _run(self._flask, inner))
+
+
+def _one_or_many(one: msgspec.json.Decoder[T], many: msgspec.json.Decoder[list[T]], body: bytes) -> list[T]:
+    """What is posted, as one object or as a list of them."""
+    return decode(many, body) if body.lstrip()[:1] == b"[" else [decode(one, body)]
+
+
+def _keys(filler: Filler | None) -> Collection[str]:
+    return () if filler is None else filler.keys
 
 
 def _unit(environ: Environ) -> str | None:

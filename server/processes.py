@@ -12,6 +12,16 @@ _PR_SET_PDEATHSIG = 1
 SUPERVISOR = "TILTYARD_SUPERVISOR"
 """Where a supervisor tells its children who it is."""
 
+ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+"""Environment of a process whose numeric libraries are to use one core, and to add up in one order."""
+
+LEARNING = {**ONE_THREAD, "PYTHONHASHSEED": "0"}
+"""Environment of a learner and of a replay. Sets iterate in an order that the hash seed decides, sums are rounded as threads share them:
+with one seed and one thread a replay comes to the same state bit for bit."""
+
+NOT_NOW = 75
+"""A process that ends with it (EX_TEMPFAIL of sysexits.h) could not go on for a reason that is no event's, such as the store."""
+
 
 def die_with_parent(parent: int) -> None:
     """Let the kernel end this process when its parent, the process `parent`, dies (Linux only; elsewhere it stays)."""

@@ -9,24 +9,26 @@ import gc
 import logging
 import os
 import resource
+import signal
 import sys
 import time
 
-from core.errors import Conflict, TiltyardError
+import sqlalchemy as sa
+
+from core.errors import Conflict, Rejected, TiltyardError, Unavailable
 from core.ids import VersionId, parse_version
 from flows import record
 from flows.adopt import loader
-from flows.follow import RECORD, Follower
+from flows.follow import IDLE_SECONDS, RECORD, Follower
 from flows.learners import parse_learner
 from flows.shadow import ShadowName, ShadowRunner, parse_reader
 from flows.swap import Swapper
-from flows.view import parse_reader as parse_view
+from flows.view import parse_view_reader
 from journal.lookup import Lookup
 from journal.writer import Writer
 from server.home import Home, clock, from_env, open_existing
-from server.processes import die_with_parent, supervisor
+from server.processes import NOT_NOW, die_with_parent, supervisor
 
-IDLE_SECONDS = 0.02
 RECORD_BATCH = 5000
 
 RECORD_PAUSE_SECONDS = 0.1
@@ -47,9 +49,9 @@ def run(home: Home, name: str, *, careful: bool) -> None:
     learner = parse_learner(name)
     if learner is not None:
         _learn(home, learner, careful=careful)
-    view = parse_view(name)
+    view = parse_view_reader(name)
     if view is not None:
-        _features(home, view)
+        _features(home, view, careful=careful)
     shadow = parse_reader(name)
     if shadow is None:
         raise Conflict(f"no reader is called {name!r}")
@@ -77,46 +79,62 @@ def _tick(home: Home, recorder: record.Recorder, writer: Writer, at: float) -> N
 def _learn(home: Home, version: VersionId, *, careful: bool) -> None:
     # Labels are to be served within a second, but never at the cost of answers.
     os.nice(5)
-    from flows.learn import Learning, School  # here, because only learners need River for certain
+    _limit_memory(home.settings.learner_memory_bytes)
+    from flows.learn import Learning, School, tell_failure  # here, because only learners need River for certain
     from models.learner.snapshot import key
 
     # Most of what a learner holds, lately read payloads above all, is never garbage: looking through it less often is a fifth faster.
     gc.set_threshold(GC_ALLOCATIONS, 20, 100)
-    school = School(home.store, home.blobs, home.journal, key(home.snapshot_key), clock)
-    learning = Learning(school, version, careful=careful)
+    try:
+        school = School(home.store, home.blobs, home.journal, key(home.snapshot_key), clock)
+        learning = Learning(school, version, careful=careful)
+    except Rejected as error:
+        tell_failure(home.store, version, error.message)
+        raise
     while True:
         if not learning.step():
-            time.sleep(IDLE_SECONDS)
+            time.sleep(learning.idle)
 
 
 def _shadow(home: Home, name: ShadowName, *, careful: bool) -> None:
     os.nice(10)
-    most = home.settings.shadow_memory_bytes
-    resource.setrlimit(resource.RLIMIT_DATA, (most, most))
+    _limit_memory(home.settings.shadow_memory_bytes)
     version = parse_version(name.version)
     loaded = loader(home.store, home.blobs)(version)
     swapper = Swapper(home.store, home.blobs.get, home.snapshot_key, every=SNAPSHOT_SECONDS)
+    for reason in swapper.catch_up({version: loaded}).values():
+        # Compared is what learns, and not what it was before.
+        raise Unavailable(f"{version} cannot answer by what it has learnt: {reason}")
     runner = ShadowRunner(home.store, name, loaded, home.settings.shadow_batch, Lookup(home.journal).get)
     follower = Follower(home.store, home.journal, name.reader, careful=careful, lost=runner.drop)
     while True:
         swapper.follow({version: loaded})
         if not follower.step(runner.work, runner.limit):
-            time.sleep(IDLE_SECONDS)
+            time.sleep(follower.idle)
 
 
-def _features(home: Home, view: str) -> None:
+def _features(home: Home, view: str, *, careful: bool) -> None:
     os.nice(5)
-    from flows.streaming import Shelf, ViewReader  # here, because other readers need no River
+    from flows.generation import Bench  # here, because other readers need no River
+    from flows.streaming import ViewReader
 
-    reader = ViewReader(Shelf(home.store, home.journal, home.views, clock), view)
+    reader = ViewReader(Bench(home.store, home.journal, home.views, clock), view, careful=careful)
     while True:
         if not reader.step():
             time.sleep(IDLE_SECONDS)
 
 
+def _limit_memory(most: int) -> None:
+    """A model that takes more fails; the machine's other processes do not."""
+    resource.setrlimit(resource.RLIMIT_DATA, (most, most))
+
+
 def main() -> None:
     """Run the reader that the command line names."""
     die_with_parent(supervisor())
+    # Ctrl-C reaches every process of a terminal. Raised inside a model it would be taken for the model's failure; the supervisor says
+    # when a reader is to end.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
     name, *options = sys.argv[1:]
     try:
@@ -124,6 +142,10 @@ def main() -> None:
     except Conflict as error:
         # Another process reads for this reader, or it was dropped: not this one's turn any more.
         _log.info("%s stops: %s", name, error.message)
+    except (Unavailable, sa.exc.OperationalError) as error:
+        # Nothing is to blame on the event that it was at.
+        _log.error("%s cannot go on now: %s", name, error)
+        sys.exit(NOT_NOW)
     except TiltyardError as error:
         _log.error("%s: %s", name, error.message)
         sys.exit(1)

@@ -21,7 +21,7 @@ from flows.learners import parse_learner
 from server import auth, web
 from server.home import Home, clock, to_env
 from server.metrics import compact
-from server.processes import SUPERVISOR, command
+from server.processes import LEARNING, NOT_NOW, ONE_THREAD, SUPERVISOR, command
 
 STEP_SECONDS = 0.05
 FIRST_BACKOFF, MOST_BACKOFF = 0.2, 15.0
@@ -87,12 +87,14 @@ class Child:
             # Killed from outside is no crash: nothing is to blame on the event that it was at.
             self._careful, self._backoff, self._next = False, FIRST_BACKOFF, 0.0
             return
+        self._backoff = FIRST_BACKOFF if ran > STEADY_SECONDS else min(MOST_BACKOFF, 2 * self._backoff)
+        self._next = time.monotonic() + self._backoff
+        if code == NOT_NOW:
+            return
         # What `record` does never takes so much memory that it would be killed for it, and it must not lose an event for a kill.
         # A shadow's model may end it in any way: also with exit code 0.
         asked = code in (0, -signal.SIGTERM, -signal.SIGKILL)
         self._careful = self.name != WEB and not (self.name == RECORD and asked)
-        self._backoff = FIRST_BACKOFF if ran > STEADY_SECONDS else min(MOST_BACKOFF, 2 * self._backoff)
-        self._next = time.monotonic() + self._backoff
 
 
 class Supervisor:
@@ -115,7 +117,7 @@ class Supervisor:
             SUPERVISOR: str(os.getpid()),
         }
         # One thread each: a request uses one core, and there are as many workers as cores.
-        environ.update(dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"))
+        environ.update(ONE_THREAD)
         self._environ = environ
         self._web = Child(WEB, command("server.web"), environ, (descriptor,))
         self._readers: dict[str, Child] = {}
@@ -171,8 +173,7 @@ class Supervisor:
             child.wait(STOP_SECONDS)
 
     def _environ_of(self, reader: str) -> dict[str, str]:
-        # Sets iterate in an order that the hash seed decides: with one seed a replay comes to the same state bit for bit.
-        return self._environ if parse_learner(reader) is None else {**self._environ, "PYTHONHASHSEED": "0"}
+        return self._environ if parse_learner(reader) is None else {**self._environ, **LEARNING}
 
     def _stop(self, _number: int, _frame: object) -> None:
         self._stopping = True

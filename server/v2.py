@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from itertools import chain
 from math import prod
 from typing import Any
@@ -45,16 +45,18 @@ class Inferred(msgspec.Struct, frozen=True, omit_defaults=True):
     id: str | None = None
 
 
-def ask_of(request: Infer, names: Sequence[str], unit: str | None, forced: str | None, most_rows: int) -> Ask:
-    """One tensor per feature, or one matrix in the order of `names`; raises Invalid naming the tensor."""
+def ask_of(request: Infer, names: Sequence[str], unit: str | None, forced: str | None, most_rows: int, keys: Collection[str] = ()) -> Ask:
+    """One tensor per feature, or one matrix in the order of `names`; raises Invalid naming the tensor.
+
+    `keys` are the keys of feature views: as names of a tensor they are as good as those of features.
+    """
     given = request.parameters.get("unit", unit)
     if given is not None and not isinstance(given, str):
         raise Invalid(f"parameters.unit: expected a string, got {type(given).__name__}", field="parameters.unit")
     if not request.inputs:
         raise Invalid("inputs: expected at least one tensor", field="inputs")
-    known = set(names)
     first = request.inputs[0]
-    if len(request.inputs) == 1 and first.name not in known and len(first.shape) == 2:
+    if len(request.inputs) == 1 and first.name not in names and first.name not in keys and len(first.shape) == 2:
         return Ask(given, None, _matrix(first, len(names), most_rows), forced)
     columns = {tensor.name: _column(tensor, most_rows) for tensor in request.inputs}
     if len(columns) < len(request.inputs):
@@ -69,13 +71,16 @@ def ask_of(request: Infer, names: Sequence[str], unit: str | None, forced: str |
 def answer_of(request_id: str | None, name: str, answer: Answer) -> Inferred:
     """The answer as tensors: `label` and `probabilities`, or `value`; null where a model has learnt too little yet to say.
 
-    The classes of the probabilities are all that any row names, in order of appearance; what a row does not name has 0.
+    The classes of the probabilities are all that any row names, in order of appearance; what a row does not name has 0. What feature views
+    tell of themselves is a JSON text, since a parameter can be no object.
     """
     parameters = {"prediction_id": answer.prediction_id, "arm": answer.arm, "plan": answer.plan}
     if answer.fallback:
         parameters["fallback"] = True
     if not answer.logged:
         parameters["logged"] = False
+    if answer.features is not None:
+        parameters["features"] = msgspec.json.encode(answer.features).decode()
     return Inferred(name, answer.model.rpartition("@")[2], parameters, _tensors(answer.predictions), request_id)
 
 

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from core.errors import Conflict, NotFound, TiltyardError
 from flows.adopt import HEARTBEAT_SECONDS, Adopter, loader
-from flows.features import Shelf
+from flows.features import Opener
 from flows.predict import Means, Missed
 from flows.serving import Routes
 from flows.swap import Swapper
@@ -44,6 +44,7 @@ class Worker:
         self._models = ThreadPool(2)
         self._loop = ThreadPool(1)
         self._heart = ThreadPool(1)
+        self._learning = ThreadPool(1)
         self.metrics: Metrics = open_metrics(home.metrics)
         self.writer = Writer(home.journal)
         self.commit = GroupCommit(self.writer, self._disk.apply, home.settings.fsync_interval)
@@ -51,7 +52,7 @@ class Worker:
         self._takers = Takers(home.store)
         self.patience = Patience(home.settings.body_timeout)
         self.guard = Guard(home.store, home.settings, host)
-        self._shelf = Shelf(home.store, home.views, self.routes)
+        self._views = Opener(home.store, home.views, self.routes)
         self.means = Means(self.writer.append, clock, self._models.apply, Missed())
         swapper = Swapper(home.store, home.blobs.get, home.snapshot_key)
         self._adopter = Adopter(home.store, Pool(loader(home.store, home.blobs), clock), self.routes, name, clock, swapper)
@@ -67,6 +68,7 @@ class Worker:
         gevent.spawn(self._keep_alive)
         self._loop.apply(self._look)
         gevent.spawn(self._keep_current)
+        gevent.spawn(self._keep_learnt)
 
     def offload(self, work: Callable[[], T]) -> T:
         """Run a control call in a native thread and wait for it; the hub goes on."""
@@ -90,7 +92,16 @@ class Worker:
         while True:
             gevent.sleep(self.home.settings.plan_poll)
             self.means.missed.tell(self.writer.append, clock())
+            self._count()
             self._loop.apply(self._look)
+
+    def _keep_learnt(self) -> None:
+        """In a thread of its own: a large snapshot that is loaded delays no plan."""
+        import gevent
+
+        while True:
+            gevent.sleep(self.home.settings.plan_poll)
+            self._learning.apply(lambda: self._guarded(self._adopter.follow_learners))
 
     def _keep_alive(self) -> None:
         import gevent
@@ -101,8 +112,12 @@ class Worker:
 
     def _look(self) -> None:
         """Views first: a plan whose models need them is never served without them."""
-        self._guarded(self._shelf.poll)
+        self._guarded(self._views.poll)
         self._guarded(self._adopter.poll)
+
+    def _count(self) -> None:
+        for view, count in self._views.uncounted().items():
+            self.metrics.unread(view, count)
 
     def _beat(self) -> None:
         self._guarded(self.guard.refresh)

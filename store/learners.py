@@ -1,19 +1,29 @@
-"""What learners publish: the newest snapshot of each learning version, and the rows that could not be learnt."""
+"""What learners publish: the newest snapshot of each learning version, its checkpoint, and the rows that could not be learnt."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+from typing import Any, NamedTuple, TypeAlias
 
 import sqlalchemy as sa
 
 from core.ids import VersionId
 from core.values import Position
 from store import dialect
-from store.tables import quarantined, snapshots
+from store.tables import checkpoints, quarantined, snapshots
 
 MOST_QUARANTINED = 1000
 """Rows of a learner that are kept with their reasons; all are counted in its status."""
+
+ROWS, IDS = "rows", "ids"
+"""The kinds of what a checkpoint holds of a segment: rows that have had their label, ids of examples."""
+
+MOST_BYTES = 2**20
+"""Of a checkpoint in one row of its table."""
+
+PartKey: TypeAlias = tuple[str, int]
+"""The kind and the segment of a part of a checkpoint."""
 
 
 class SnapshotRow(NamedTuple):
@@ -35,6 +45,18 @@ class SnapshotRow(NamedTuple):
     status: bytes
 
 
+class ServedRow(NamedTuple):
+    """What of a learner's newest snapshot is served; see SnapshotRow."""
+
+    version: VersionId
+    number: int
+    position: Position
+    published: float
+    river: str
+    signature: str
+    artefact: bytes
+
+
 class Refused(NamedTuple):
     """A row that a learner could not learn: where its label stands in the journal, when it came, and why."""
 
@@ -52,6 +74,35 @@ def newest(connection: sa.Connection, version: VersionId) -> SnapshotRow | None:
     """The version's snapshot; None before the first."""
     row = connection.execute(sa.select(snapshots).where(*_of(snapshots, version))).one_or_none()
     return None if row is None else _row(row)
+
+
+def served(connection: sa.Connection, version: VersionId) -> ServedRow | None:
+    """What of the version's snapshot is served; None before the first."""
+    of = snapshots.c
+    query = sa.select(of.number, of.segment, of.offset, of.published, of.river, of.signature, of.artefact).where(*_of(snapshots, version))
+    row = connection.execute(query).one_or_none()
+    if row is None:
+        return None
+    return ServedRow(version, row.number, Position(row.segment, row.offset), row.published, row.river, row.signature, row.artefact)
+
+
+def put_down(connection: sa.Connection, version: VersionId, floor: int, bodies: Mapping[PartKey, bytes]) -> None:
+    """Write parts of the version's checkpoint, and delete what is of segments before `floor`: together with the snapshot."""
+    of = checkpoints.c
+    connection.execute(sa.delete(checkpoints).where(*_of(checkpoints, version), of.segment < floor))
+    for (kind, segment), body in bodies.items():
+        connection.execute(sa.delete(checkpoints).where(*_of(checkpoints, version), of.segment == segment, of.kind == kind))
+        key = {"model": version.model, "version": version.number, "segment": segment, "kind": kind}
+        pieces = (body[start : start + MOST_BYTES] for start in range(0, len(body), MOST_BYTES))
+        connection.execute(sa.insert(checkpoints), [{**key, "part": part, "body": piece} for part, piece in enumerate(pieces)])
+
+
+def checkpoint(connection: sa.Connection, version: VersionId) -> dict[PartKey, bytes]:
+    """The version's checkpoint; empty before the first."""
+    of = checkpoints.c
+    query = sa.select(of.kind, of.segment, of.body).where(*_of(checkpoints, version)).order_by(of.segment, of.kind, of.part)
+    rows = groupby(connection.execute(query), lambda row: (row.kind, row.segment))
+    return {key: b"".join(row.body for row in parts) for key, parts in rows}
 
 
 def numbers(connection: sa.Connection) -> dict[VersionId, int]:

@@ -40,13 +40,12 @@ def every(connection: sa.Connection) -> dict[str, PositionRow]:
 
 def advance(connection: sa.Connection, reader: str, before: Position, after: Position, at: float) -> None:
     """Move from `before` to `after`; raises Conflict where another process has moved it: this one is no longer the reader."""
-    moved = connection.execute(
-        sa.update(positions)
-        .where(positions.c.reader == reader, positions.c.segment == before.segment, positions.c.offset == before.offset)
-        .values(segment=after.segment, offset=after.offset, crashes=0, at=at)
-    )
-    if moved.rowcount != 1:
-        raise Conflict(f"reader {reader} is at another position than {before}: another process reads for it", code="stale-reader")
+    _update(connection, reader, before, segment=after.segment, offset=after.offset, crashes=0, at=at)
+
+
+def hold(connection: sa.Connection, reader: str, place: Position) -> None:
+    """Stay at `place`, in a transaction that stores something else; raises Conflict like `advance`. Crashes are counted on."""
+    _update(connection, reader, place, segment=place.segment, offset=place.offset)
 
 
 def count_start(connection: sa.Connection, reader: str) -> PositionRow:
@@ -79,6 +78,16 @@ def aside_of(connection: sa.Connection, reader: str) -> set[Position]:
 def drop(connection: sa.Connection, reader: str) -> None:
     """Forget a reader that is done for good."""
     connection.execute(sa.delete(positions).where(positions.c.reader == reader))
+
+
+def _update(connection: sa.Connection, reader: str, before: Position, **values: float) -> None:
+    moved = connection.execute(
+        sa.update(positions)
+        .where(positions.c.reader == reader, positions.c.segment == before.segment, positions.c.offset == before.offset)
+        .values(**values)
+    )
+    if moved.rowcount != 1:
+        raise Conflict(f"reader {reader} is at another position than {before}: another process reads for it", code="stale-reader")
 
 
 def _row(row: sa.Row[tuple[object, ...]]) -> PositionRow:

@@ -60,6 +60,12 @@ def list_versions(connection: sa.Connection, model: str) -> list[VersionRow]:
     return [VersionRow(VersionId(model, row.version), row.at, row.by, row.card) for row in rows]
 
 
+def newest_versions(connection: sa.Connection, model: str, limit: int) -> list[VersionRow]:
+    """At most so many versions of a model, newest first; [] where there is no such model."""
+    rows = connection.execute(_of(versions, model).order_by(versions.c.version.desc()).limit(limit))
+    return [VersionRow(VersionId(model, row.version), row.at, row.by, row.card) for row in rows]
+
+
 def list_aliases(connection: sa.Connection, model: str) -> list[AliasRow]:
     """The aliases of a model."""
     rows = connection.execute(_of(aliases, model).order_by(aliases.c.alias))

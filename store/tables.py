@@ -277,6 +277,18 @@ snapshots = Table(
     ForeignKeyConstraint(["model", "version"], ["versions.model", "versions.version"]),
 )
 
+checkpoints = Table(
+    "checkpoints",
+    metadata,
+    Column("model", String(100), primary_key=True),
+    Column("version", Integer, primary_key=True),
+    Column("segment", Integer, primary_key=True),
+    Column("kind", String(10), primary_key=True),
+    Column("part", Integer, primary_key=True),
+    Column("body", LargeBinary, nullable=False),
+    ForeignKeyConstraint(["model", "version"], ["versions.model", "versions.version"]),
+)
+
 quarantined = Table(
     "quarantined",
     metadata,

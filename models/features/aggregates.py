@@ -17,7 +17,7 @@ import msgspec
 
 from core.values import Value
 from models.features import tallies
-from models.features.declaration import Aggregate, Stream, View, blanks
+from models.features.declaration import Aggregate, Stream, View, empty
 from models.features.occurrences import FIGURES, Figure, Occurrence, Repeats, Usable, use
 from models.features.tallies import Tally
 
@@ -60,7 +60,7 @@ class Aggregates:
         self._source = source
         self._features = list(source.features.values())
         self._widths = [width(feature) for feature in self._features]
-        self._blanks = list(blanks(view).values())
+        self._empty = list(empty(source).values())
         self._entities: dict[str, list[dict[int, Tally]]] = {}
         """For each feature its tallies by pane."""
         self._ends: dict[float, defaultdict[int, set[str]]] = {each: defaultdict(set) for each in self._widths}
@@ -116,14 +116,14 @@ class Aggregates:
             return found
         if self.repeats.seen(one):
             return "duplicates"
-        time = one.time
+        time = one.happened(self.repeats.now)
         if time < self.newest - self._source.lateness_seconds:
             return "late"
         self.newest = max(self.newest, time)
-        self._add(found, time)
-        return "used"
+        return self._add(found, time)
 
-    def _add(self, found: Usable, time: float) -> None:
+    def _add(self, found: Usable, time: float) -> Figure:
+        figure: Figure = "used"
         entity = found.entity
         self._changed.add(entity)
         held = self._entities.get(entity)
@@ -137,7 +137,9 @@ class Aggregates:
                 if tally is None:
                     tally = held[index][number] = tallies.fresh(self._features[index])
                     self._ends[seconds][number].add(entity)
-                tally.update(value)
+                if tally.update(value):
+                    figure = "overfull"
+        return figure
 
     def _held(self, entity: str, index: int, number: int, state: list[Any]) -> Tally:
         self._ends[self._widths[index]][number].add(entity)
@@ -161,6 +163,6 @@ class Aggregates:
 
     def _values(self, held: list[dict[int, Tally]]) -> dict[str, Value]:
         found = {}
-        for name, feature, each, blank in zip(self._source.features, self._features, held, self._blanks, strict=True):
-            found[name] = tallies.total(feature, [each[number] for number in sorted(each)]) if each else blank
+        for name, feature, each, nothing in zip(self._source.features, self._features, held, self._empty, strict=True):
+            found[name] = tallies.total(feature, [each[number] for number in sorted(each)]) if each else nothing
         return found

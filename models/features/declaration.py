@@ -101,6 +101,15 @@ def check(view: View) -> View:
     return view
 
 
+def computed(view: View) -> bytes:
+    """The part of a declaration that what is computed depends on: where it is the same, what was computed by the one serves the other.
+
+    The endpoints are of it only where their own predictions or outcomes are the source.
+    """
+    own = isinstance(view.source, Stream) and view.source.stream is None
+    return msgspec.json.encode((view.key, view.source, sorted(view.endpoints) if own else ()))
+
+
 def check_columns(view: View, columns: Mapping[str, Kind]) -> None:
     """Whether a batch view can have these columns; {}: none are known yet. Raises Invalid naming the field."""
     for name in columns:
@@ -124,19 +133,24 @@ def fits(value: Value, kind: Kind) -> bool:
     """Whether the value can stand in a column of that kind; None stands in every one."""
     if isinstance(value, float) and not math.isfinite(value):
         return False
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        return False
     return value is None or (isinstance(value, _TYPES[kind]) and isinstance(value, bool) == (kind == "bool"))
 
 
 def blanks(view: View) -> dict[str, Value]:
     """What the view says of an entity of which it knows nothing: the declared defaults, else 0 of counts and sums, else None."""
-    found: dict[str, Value] = dict.fromkeys(view.features)
-    if isinstance(view.source, Stream):
-        found = {name: feature.empty for name, feature in view.source.features.items()}
-    return found | view.defaults
+    known = empty(view.source) if isinstance(view.source, Stream) else dict.fromkeys(view.features)
+    return {**known, **view.defaults}
+
+
+def empty(source: Stream) -> dict[str, Value]:
+    """The features of an entity without events in any window, whatever defaults are declared."""
+    return {name: feature.empty for name, feature in source.features.items()}
 
 
 _TYPES: dict[Kind, tuple[type, ...]] = {"float": (float, int), "int": (int,), "str": (str,), "bool": (bool,)}
-_WORDS: dict[Kind, str] = {"float": "a finite number", "int": "a whole number", "str": "a text", "bool": "true or false"}
+_WORDS: dict[Kind, str] = {"float": "a finite number", "int": "a whole number within 64 bits", "str": "a text", "bool": "true or false"}
 
 
 def _check_stream(view: View, source: Stream) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Literal, NamedTuple, TypeAlias
 
@@ -9,11 +10,11 @@ from core.values import Value
 from models.features.declaration import Aggregate, Stream, View
 from models.features.table import key_text
 
-Figure: TypeAlias = Literal["used", "late", "duplicates", "keyless", "unusable"]
-"""What becomes of an event: `keyless` ones do not name the view's entity; `unusable` ones hold something else than a number where one
-is needed, or nothing that the view needs."""
+Figure: TypeAlias = Literal["used", "overfull", "late", "duplicates", "keyless", "unusable"]
+"""What becomes of an event: of an `overfull` one a value is left out, since its pane holds as many as it may; `keyless` ones do not name
+the view's entity; `unusable` ones hold something else than a number where one is needed, or nothing that the view needs."""
 
-FIGURES: tuple[Figure, ...] = ("used", "late", "duplicates", "keyless", "unusable")
+FIGURES: tuple[Figure, ...] = ("used", "overfull", "late", "duplicates", "keyless", "unusable")
 
 REPEAT_SECONDS = 600.0
 """An event with the id of another that came less than this before it, in journal time, is the same."""
@@ -30,10 +31,12 @@ class Occurrence(NamedTuple):
     id: str | None
     fields: Mapping[str, Value]
 
-    @property
-    def time(self) -> float:
-        """When it happened. Nothing has happened before it came, whatever the client's clock says."""
-        return min(self.timestamp, self.at)
+    def happened(self, now: float) -> float:
+        """When by journal time it happened, where it came at journal time `now`: as long before as it says, and never after it came.
+
+        Journal time does not follow a clock that is set back, so no event is late because a clock was ahead for a while.
+        """
+        return min(self.timestamp, self.at) + (now - self.at)
 
 
 class Usable(NamedTuple):
@@ -52,15 +55,27 @@ def use(view: View, source: Stream, fields: Mapping[str, Value]) -> Usable | Fig
     for feature in source.features.values():
         value = _value(feature, fields)
         if value is not None and feature.aggregate not in ANYTHING:
-            if isinstance(value, str):
+            value = _number(value)
+            if value is None:
                 return "unusable"
-            value = float(value)
         values.append(value)
     return "unusable" if values.count(None) == len(values) else Usable(entity, values)
 
 
 def _value(feature: Aggregate, fields: Mapping[str, Value]) -> Value:
     return 1 if feature.of is None else fields.get(feature.of)
+
+
+def _number(value: float | str) -> float | None:
+    """The number, also of a text that is one: the values of a context are logged as texts."""
+    try:
+        found = _TRUTHS[value] if value in _TRUTHS else float(value)
+    except ValueError:
+        return None
+    return found if math.isfinite(found) else None
+
+
+_TRUTHS: Mapping[float | str, float] = {"true": 1.0, "false": 0.0}
 
 
 class Repeats:

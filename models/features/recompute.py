@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from core.values import Value
 from models.features import tallies
 from models.features.aggregates import PANES, pane, width
-from models.features.declaration import Aggregate, Stream, View, blanks
+from models.features.declaration import Aggregate, Stream, View, empty
 from models.features.occurrences import REPEAT_SECONDS, Occurrence, Usable, use
 
 History = list[tuple[float, Value]]
@@ -29,12 +29,12 @@ def recompute(view: View, occurrences: Iterable[Occurrence], at: float) -> dict[
         for history, value in zip(histories[found.entity], found.values, strict=True):
             if value is not None:
                 history.append((time, value))
-    empty = blanks(view)
+    nothing = empty(source)
     rows = {}
     for entity, held in histories.items():
         totals = {name: _total(feature, history, at) for (name, feature), history in zip(source.features.items(), held, strict=True)}
         if any(count for count, _ in totals.values()):
-            rows[entity] = {name: value if count else empty[name] for name, (count, value) in totals.items()}
+            rows[entity] = {name: value if count else nothing[name] for name, (count, value) in totals.items()}
     return rows
 
 
@@ -50,9 +50,11 @@ def _kept(view: View, source: Stream, occurrences: Iterable[Occurrence]) -> Iter
         repeated = one.id is not None and ids.get(one.id, -math.inf) >= now - REPEAT_SECONDS
         if one.id is not None:
             ids[one.id] = now
-        if not repeated and one.time >= newest - source.lateness_seconds:
-            newest = max(newest, one.time)
-            yield one.time, found
+        # Journal time does not follow a clock that is set back.
+        time = now - one.at + min(one.at, one.timestamp)
+        if not repeated and time >= newest - source.lateness_seconds:
+            newest = max(newest, time)
+            yield time, found
 
 
 def _total(feature: Aggregate, history: Sequence[tuple[float, Value]], at: float) -> tuple[int, Value]:

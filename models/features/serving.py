@@ -1,7 +1,8 @@
 """Features filled in at prediction time: the views that are open, and what a request has left out.
 
-For the thread of the hub: a look-up is a few microseconds in a file that is already open, without a lock and without waiting. Nothing here
-changes while a request is answered, so all its rows see one generation of each view.
+For the thread of the hub: a look-up is a few microseconds in a file that is already open, and waits for nobody. A request holds its views
+from beginning to end, so all its rows see one generation of each. A table never changes inside a generation; of a stream each row is
+looked up in what was published last.
 """
 
 from __future__ import annotations
@@ -23,10 +24,11 @@ _log = logging.getLogger("tiltyard.features")
 class OpenView:
     """One generation of a view, open. `table` is None where there is nothing to look up yet.
 
-    `as_of` is when what it serves was true: of a stream it moves on, as whoever opened the view finds out.
+    `as_of` is when what it serves was true: of a stream it moves on, as whoever opened the view finds out. `failed` are the look-ups that
+    the request at hand could not make, `uncounted` those of all requests since they were counted last.
     """
 
-    __slots__ = ("as_of", "blanks", "generation", "table", "view")
+    __slots__ = ("_said", "as_of", "blanks", "failed", "generation", "table", "uncounted", "view")
 
     def __init__(self, view: View, generation: int, table: Table | None, as_of: float | None) -> None:
         self.view = view
@@ -34,20 +36,42 @@ class OpenView:
         self.table = table
         self.as_of = as_of
         self.blanks = blanks(view)
-
-    def age(self, now: float) -> float | None:
-        """Seconds since what it serves was true; None where it serves nothing yet."""
-        return None if self.as_of is None else max(0.0, now - self.as_of)
-
-    def is_stale(self, now: float) -> bool:
-        """Whether it is older than declared. What serves nothing yet is older than anything."""
-        most = self.view.max_age_seconds
-        return most is not None and (self.as_of is None or now - self.as_of > most)
+        self.failed = self.uncounted = 0
+        self._said = ""
 
     def told(self, now: float) -> dict[str, Any]:
-        """What an answer says of it."""
-        age = self.age(now)
+        """What an answer says of it: no age where a row could not be looked up."""
+        age = None if self.failed else age_of(self.as_of, now)
         return {"age_seconds": None if age is None else round(age, 3), "generation": self.generation}
+
+    def fail(self, error: sqlite3.Error) -> None:
+        """A look-up could not be made."""
+        self.failed += 1
+        self.uncounted += 1
+        self.note(f"cannot be read: {error}")
+
+    def note(self, what: str) -> None:
+        """Log what is wrong with it, once until something else is."""
+        if what != self._said:
+            self._said = what
+            _log.warning("feature view %s, generation %s: %s", self.view.view, self.generation, what)
+
+
+def age_of(as_of: float | None, now: float) -> float | None:
+    """Seconds since what a view serves was true; None where it serves nothing yet."""
+    return None if as_of is None else max(0.0, now - as_of)
+
+
+def why_stale(view: View, as_of: float | None, now: float) -> str | None:
+    """Why what it serves is too old, None where it is not. What is as far ahead of this clock cannot be known to be younger."""
+    most = view.max_age_seconds
+    if most is None:
+        return None
+    if as_of is None:
+        return "serves nothing yet"
+    if now - as_of > most:
+        return "is older than its declared maximum age"
+    return "is ahead of this clock by more than its declared maximum age" if as_of - now > most else None
 
 
 class Beside(NamedTuple):
@@ -74,16 +98,16 @@ class _Filled:
     def features(self, key: str | None, now: float) -> Mapping[str, Value]:
         """The values of the entity; raises Unavailable where they are too old and that is an error."""
         view = self._open
-        if view.is_stale(now):
-            return self._without("serves nothing yet" if view.as_of is None else "is older than its declared maximum age")
+        stale = why_stale(view.view, view.as_of, now)
+        if stale is not None:
+            view.note(stale)
+            return self._without(stale)
         if view.table is None or key is None:
             return self._blanks
         try:
             values = view.table.values(key)
-        except UnicodeEncodeError:  # half a surrogate pair: no entity is called so
-            return self._blanks
         except sqlite3.Error as error:
-            _log.warning("view %s could not be read: %s", self.name, error)
+            view.fail(error)
             return self._without("cannot be read at this moment")
         if values is None:
             return self._blanks
@@ -116,13 +140,17 @@ class Filler:
     def __init__(self, views: Sequence[OpenView], inputs: Sequence[str]) -> None:
         self.views = tuple(views)
         self._filled = [filled for filled in (_Filled(view, inputs) for view in views) if filled.names]
-        self._extra = sorted({view.view.key for view in views if view.view.key not in inputs and view.view.key != UNIT})
+        self.keys = frozenset(view.view.key for view in views) - {UNIT}
+        """What names entities in a row, whether a model takes it or not."""
+        self._extra = sorted(self.keys - set(inputs))
 
     def fill(self, features: Any, instances: Any, beside: Beside, now: float) -> tuple[Any, Any]:
         """The rows of a request with what the views know of them. A row that is a list says all itself; a client's own value wins.
 
         Raises Invalid where a row needs a view and does not say of which entity, Unavailable where a view is too old and that is an error.
         """
+        for view in self.views:
+            view.failed = 0
         if type(features) is dict:
             features = self._row(features, "features", beside, now)
         if type(instances) is list:
@@ -132,7 +160,7 @@ class Filler:
         return features, instances
 
     def told(self, now: float) -> dict[str, dict[str, Any]]:
-        """What an answer says of the views: age in seconds and generation."""
+        """What the answer to the request that was filled in last says of the views: age in seconds and generation."""
         return {view.view.view: view.told(now) for view in self.views}
 
     def explained(self, error: Invalid, features: Any, instances: Any, beside: Beside) -> Invalid:

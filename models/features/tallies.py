@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from hashlib import blake2b
 from typing import Any, Protocol
 
 from river import stats
@@ -15,12 +16,15 @@ from river import stats
 from core.values import Value
 from models.features.declaration import Aggregate, AggregateKind
 
+MOST_VALUES = 10_000
+"""In one pane of an aggregate that keeps its values; more are left out."""
+
 
 class Tally(Protocol):
     """The values of one pane, or of several that were joined. One without values is never asked."""
 
-    def update(self, value: Any) -> None:
-        """Take one more value in."""
+    def update(self, value: Any) -> bool | None:
+        """Take one more value in; True where it was left out, since there is no room for more."""
 
     def join(self, later: Any) -> None:
         """Take in what a later pane holds, which stays as it is."""
@@ -28,7 +32,7 @@ class Tally(Protocol):
     def get(self) -> Value:
         """The aggregate of all values; None where there are too few."""
 
-    def dump(self) -> Sequence[Value]:
+    def dump(self) -> Sequence[Value | bytes]:
         """What `load` makes an equal one from."""
 
 
@@ -67,7 +71,10 @@ class _Mean(stats.Mean):
 
 class _Var(stats.Var):
     def join(self, later: _Var) -> None:
-        self.__iadd__(later)
+        # As River joins two, but for its power, which raises an error where this product becomes infinite.
+        apart = later.mean._mean - self.mean._mean
+        self._S += later._S + apart * apart * (self.n * later.n / (self.n + later.n))
+        self.mean.__iadd__(later.mean)
 
     def get(self) -> Any:
         return super().get() if self.n > 1 else None
@@ -121,7 +128,12 @@ class _Quantile:
     def __init__(self, q: float) -> None:
         self._q = q
         self._values: list[float] = []
-        self.update = self._values.append
+
+    def update(self, value: float) -> bool:
+        if len(self._values) >= MOST_VALUES:
+            return True
+        self._values.append(value)
+        return False
 
     def join(self, later: _Quantile) -> None:
         self._values.extend(later._values)
@@ -130,8 +142,9 @@ class _Quantile:
         ordered = sorted(self._values)
         place = self._q * (len(ordered) - 1)
         below = math.floor(place)
-        low, high = ordered[below], ordered[min(below + 1, len(ordered) - 1)]
-        return low if low == high else low + (place - below) * (high - low)
+        low, high, share = ordered[below], ordered[min(below + 1, len(ordered) - 1)], place - below
+        # The difference of two numbers may be beyond all bounds where what lies between them is not.
+        return low if low == high else min(max(low, low * (1.0 - share) + high * share), high)
 
     def dump(self) -> Sequence[Value]:
         return self._values
@@ -141,9 +154,17 @@ class _Quantile:
 
 
 class _Distinct:
+    """Texts are kept as digests: what an entity takes does not depend on how long they are."""
+
     def __init__(self) -> None:
-        self._values: set[Value] = set()
-        self.update = self._values.add
+        self._values: set[float | bytes] = set()
+
+    def update(self, value: float | str) -> bool:
+        kept = blake2b(value.encode(), digest_size=8).digest() if isinstance(value, str) else value
+        if len(self._values) >= MOST_VALUES and kept not in self._values:
+            return True
+        self._values.add(kept)
+        return False
 
     def join(self, later: _Distinct) -> None:
         self._values |= later._values
@@ -151,7 +172,7 @@ class _Distinct:
     def get(self) -> Value:
         return len(self._values)
 
-    def dump(self) -> Sequence[Value]:
+    def dump(self) -> Sequence[float | bytes]:
         return list(self._values)
 
     def load(self, state: Sequence[Any]) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from core.values import Value
+from models.failure import reason
 from models.learner.river_model import RiverModel
-from models.runtime import said
 
 
 class Challenger:
@@ -39,8 +39,8 @@ class Challenger:
             return
         try:
             self._learning.learn(x, truth)
-        except (Exception, SystemExit, KeyboardInterrupt) as error:  # whatever a model raises is its failure
-            self._failed = f"{type(error).__name__}: {said(error)}"[:300]
+        except BaseException as error:  # whatever a model raises is its failure
+            self._failed = reason(error, MemoryError)
             self.drop()
             return
         self._labels += 1

@@ -9,7 +9,7 @@ from river import metrics
 
 from core.errors import Invalid
 from models.learner.drift import Detector
-from models.learner.scores import Scores
+from models.learner.scores import Scores, metric_class
 from models.learner.settings import LearnerSettings, RiverCard, RiverKind
 
 MOST = 1_000_000
@@ -47,11 +47,8 @@ def _check_metrics(settings: LearnerSettings, card: RiverCard, model: Any) -> No
 
 
 def _metric(name: str) -> Any:
-    found = getattr(metrics, name, None)
-    if not (isinstance(found, type) and issubclass(found, metrics.base.Metric)):
-        raise Invalid(f"metrics: expected names of river.metrics such as Accuracy or MAE, got {name[:60]!r}", field="metrics")
     try:
-        metric = found()
+        metric = metric_class(name)()
         float(metric.get())
     except (TypeError, NotImplementedError):
         raise Invalid(f"metrics: {name} needs parameters or is no single number, so that no score is kept by it", field="metrics") from None

@@ -8,6 +8,7 @@ from typing import Any
 from river import base, drift
 
 from core.errors import Invalid
+from models.failure import reason
 from models.learner.river_model import Asked
 from models.learner.settings import LearnerSettings, RiverKind
 from models.runtime import said
@@ -49,7 +50,7 @@ class Detector:
         self._restart()
 
     def update(self, loss: float, at: float, label: int) -> bool:
-        """Whether a drift shows with this loss; `at` is the journal time, `label` how many have been learnt with it."""
+        """Whether a drift shows with this loss; `at` is when its label came, `label` how many have been learnt with it."""
         self._seen += 1
         self._mean += (loss - self._mean) / self._seen
         self._recent += (loss - self._recent) * max(_RECENT, 1 / self._seen)
@@ -65,6 +66,7 @@ class Detector:
     def renew(self, kind: RiverKind) -> None:
         """Begin anew, with a model that has begun anew; what was found stays told."""
         self._detector = _made(kind, self._settings)
+        self._failed = None
         self._restart()
 
     def describe(self) -> dict[str, Any]:
@@ -81,8 +83,8 @@ class Detector:
         try:
             self._detector.update(loss)
             return bool(self._detector.drift_detected)
-        except Exception as error:  # no reason to learn no more: it is told, and the detector is left out
-            self._failed = f"{type(error).__name__}: {said(error)}"
+        except BaseException as error:  # no reason to learn no more: it is told, and the detector is left out
+            self._failed = reason(error, MemoryError)
             self._detector = _none()
             return False
 

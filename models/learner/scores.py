@@ -42,7 +42,7 @@ class _Score:
     __slots__ = ("name", "of_labels", "rolling", "scored", "total")
 
     def __init__(self, name: str, window: int, classifies: bool) -> None:
-        made = _metric_class(name)
+        made = metric_class(name)
         takes_window = "window_size" in inspect.signature(made).parameters
         self.name = name
         self.total: Any = made(window_size=window) if takes_window else made()
@@ -94,7 +94,8 @@ class Scores:
         return {score.name: _value(score.rolling) if score.scored else None for score in self._scores}
 
 
-def _metric_class(name: str) -> Any:
+def metric_class(name: str) -> Any:
+    """River's metric of that name; raises Invalid(field="metrics") where there is none."""
     made = getattr(metrics, name, None)
     if not inspect.isclass(made) or not issubclass(made, metrics.base.Metric) or inspect.isabstract(made):
         raise Invalid(f"metrics: expected names of river.metrics such as Accuracy or MAE, got {name[:60]!r}", field="metrics")

@@ -32,7 +32,7 @@ class LearnerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     detector_parameters: dict[str, float] = {}
     on_drift: Reaction = "alert"
     fresh_labels: int = 1000
-    keep_every: int = 1000
+    keep_every: int = 10_000
 
 
 class Learnt(msgspec.Struct, frozen=True):

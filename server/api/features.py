@@ -9,7 +9,7 @@ from flask import Blueprint, Response, g, request
 
 from core.errors import Invalid
 from flows import view as views
-from flows.view import Shelves
+from flows.view import Desk
 from models.features.declaration import View
 from routing.changes import Who
 from server.api import requests
@@ -26,13 +26,13 @@ _VIEW = msgspec.json.Decoder(View)
 @blueprint.get("")
 def list_views() -> Response:
     """Every view."""
-    return answer({"views": views.every(_shelves())})
+    return answer({"views": views.every(_desk())})
 
 
 @blueprint.get("/<view>")
 def show(view: str) -> Response:
     """One view; with `?key=` also the features of that entity."""
-    return answer(views.show(_shelves(), view, request.args.get("key")))
+    return answer(views.show(_desk(), view, request.args.get("key")))
 
 
 @blueprint.put("/<view>")
@@ -41,18 +41,18 @@ def declare(view: str) -> Response:
     given = body(dict[str, Any])
     if given.setdefault("view", view) != view:
         raise Invalid(f"view: expected {view!r}, as the path says, got {str(given['view'])[:60]!r}", field="view")
-    return answer(views.declare(_shelves(), decode(_VIEW, msgspec.json.encode(given)), _who()))
+    return answer(views.declare(_desk(), decode(_VIEW, msgspec.json.encode(given)), _who()))
 
 
 @blueprint.delete("/<view>")
 def drop(view: str) -> Response:
     """Forget it."""
-    views.drop(_shelves(), view, _who())
+    views.drop(_desk(), view, _who())
     return answer({"view": view, "dropped": True})
 
 
-def _shelves() -> Shelves:
-    return Shelves(home().store, home().views, clock)
+def _desk() -> Desk:
+    return Desk(home().store, home().views, clock)
 
 
 def _who() -> Who:

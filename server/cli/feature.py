@@ -31,7 +31,7 @@ def declare(file: Path, reason: str, as_json: bool) -> None:
     from models.features.declaration import View
     from server.decoding import decode
 
-    found = views.declare(_shelves(home()), decode(msgspec.json.Decoder(View), file.read_bytes()), who(reason))
+    found = views.declare(_desk(home()), decode(msgspec.json.Decoder(View), file.read_bytes()), who(reason))
     show(
         found, f"view {found['view']}: {_kind(found)}, served at {', '.join(found.get('endpoints', ())) or 'no endpoint'}", as_json=as_json
     )
@@ -43,7 +43,7 @@ def list_views(as_json: bool) -> None:
     """List all views."""
     from flows import view as views
 
-    found = views.every(_shelves(home()))
+    found = views.every(_desk(home()))
     rows = [_row(one) for one in found]
     show({"views": found}, table(rows, _COLUMNS) if rows else "No view is declared.", as_json=as_json)
 
@@ -56,7 +56,7 @@ def show_view(view: str, key: str | None, as_json: bool) -> None:
     """Show a view; with a KEY also what is served of that entity now."""
     from flows import view as views
 
-    found = views.show(_shelves(home()), view, key)
+    found = views.show(_desk(home()), view, key)
     lines = [table([_row(found)], _COLUMNS)]
     if "events" in found:
         lines.append("events: " + ", ".join(f"{count} {figure}" for figure, count in found["events"].items()))
@@ -75,14 +75,14 @@ def drop(view: str, reason: str, as_json: bool) -> None:
     """Forget a view and what it holds."""
     from flows import view as views
 
-    views.drop(_shelves(home()), view, who(reason))
+    views.drop(_desk(home()), view, who(reason))
     show({"view": view, "dropped": True}, f"view {view}: dropped", as_json=as_json)
 
 
-def _shelves(here: Home) -> Any:
-    from flows.view import Shelves
+def _desk(here: Home) -> Any:
+    from flows.view import Desk
 
-    return Shelves(here.store, here.views, clock)
+    return Desk(here.store, here.views, clock)
 
 
 def _kind(found: dict[str, Any]) -> str:

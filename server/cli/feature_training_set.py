@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,8 @@ def command(endpoint: str, path: Path, start: str | None, end: str | None, label
     given = {name: text for name, text in (("start", start), ("end", end)) if text is not None}
     with options_as_given():
         times: dict[str, Any] = {name: from_rfc3339(text, "--from" if name == "start" else "--to") for name, text in given.items()}
+    if times.get("end", inf) <= times.get("start", -inf):
+        wrong_usage(f"--to {end}: expected a time after --from {start}")
     here = home()
     hidden = as_json or not sys.stderr.isatty()
     with click.progressbar(length=training_set.size_of(here.journal), label="reading the journal", file=sys.stderr, hidden=hidden) as bar:

@@ -97,6 +97,6 @@ _OPTIONS = (
         "--keep-every",
         type=int,
         metavar="SNAPSHOTS",
-        help="How many snapshots come to one that is kept as a version; 0 keeps none.  [default: 1000]",
+        help="How many snapshots come to one that is kept as a version; 0 keeps none.  [default: 10000]",
     ),
 )

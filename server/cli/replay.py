@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import click
@@ -12,8 +15,7 @@ from core.clock import from_rfc3339
 from core.errors import Invalid
 from server.cli.options import home, json_option, show, table, who
 from server.cli.usage import options_as_given
-
-_SEED = "PYTHONHASHSEED"
+from server.processes import LEARNING
 
 
 @click.command("replay")
@@ -25,22 +27,36 @@ _SEED = "PYTHONHASHSEED"
 @json_option
 def command(model: str, start: str | None, stop: str | None, other: str | None, into: str | None, as_json: bool) -> None:
     """Rebuild what the learner of MODEL (such as churn@1) knows from the journal, and say whether the live one is equal bit for bit."""
-    _fix_hash_seed()
+    _start_as_learners_do()
     from flows.replay import Question, Source, replay
-    from models.learner.snapshot import key
+    from models.learner.snapshot import read_key
 
     with options_as_given():
         question = Question(model, _time(start, "--from"), _time(stop, "--to"), other, into)
     here = home()
-    found = replay(Source(here.store, here.blobs, here.journal, key(here.snapshot_key)), question, who())
+    with _ended_by_interrupt():
+        found = replay(Source(here.store, here.blobs, here.journal, read_key(here.snapshot_key)), question, who())
     show(found, "\n".join(_told(found)), as_json=as_json)
 
 
-def _fix_hash_seed() -> None:
-    """Learners run with a fixed seed of hashes; Python reads it when it starts, so this process starts anew where it has another."""
-    if os.environ.get(_SEED) != "0":
+def _start_as_learners_do() -> None:
+    """In the same environment; Python and numeric libraries read it when they start, so this process starts anew where it has another."""
+    if not LEARNING.items() <= os.environ.items():
         sys.stdout.flush()
-        os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], {**os.environ, _SEED: "0"})  # noqa: S606 - this very command
+        os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], {**os.environ, **LEARNING})  # noqa: S606 - this very command
+
+
+@contextmanager
+def _ended_by_interrupt() -> Iterator[None]:
+    """Ctrl-C ends the process at once: raised inside a model, it would be taken for a failure of the model, and the replay would go on.
+
+    Nothing is lost: what a replay stores, it stores in one transaction at its end.
+    """
+    before = signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _time(given: str | None, option: str) -> float | None:

@@ -83,7 +83,7 @@ class StoreCollector(Collector):
     def _learners(self) -> Iterator[Metric]:
         with self._home.store.read() as connection:
             facts = learner.facts(connection, clock())
-            told = [(version, learner.standing(self._home.journal, version, facts)) for version in facts.versions]
+        told = [(version, learner.standing(self._home.journal, version, facts)) for version in facts.versions]
         return learners.families(told)
 
     def _experiments(self, running: list[str]) -> Iterator[Metric]:
@@ -115,7 +115,7 @@ class StoreCollector(Collector):
         generation = GaugeMetricFamily("tiltyard_feature_generation", "The generation that a feature view serves.", labels=["view"])
         rows = GaugeMetricFamily("tiltyard_feature_rows", "Entities that a feature view knows.", labels=["view"])
         events = CounterMetricFamily(
-            "tiltyard_feature_events", "Events that a feature view has read, by what became of them.", labels=["view", "kind"]
+            "tiltyard_feature_events", "Events that a feature view has read, by what became of them.", labels=["view", "generation", "kind"]
         )
         for one in features.every(self._home.store, self._home.views, clock()):
             generation.add_metric([one["view"]], one["generation"])
@@ -123,7 +123,7 @@ class StoreCollector(Collector):
             if one["age_seconds"] is not None:
                 age.add_metric([one["view"]], one["age_seconds"])
             for kind, count in one.get("events", {}).items():
-                events.add_metric([one["view"], kind], count)
+                events.add_metric([one["view"], str(one["generation"]), kind], count)
         yield from (age, generation, rows, events)
 
 

@@ -34,5 +34,6 @@ PREDICTIONS = Family("tiltyard_predictions_total", "Predictions answered, by ass
 FALLBACKS = Family("tiltyard_fallbacks_total", "Predictions that control answered because the assigned arm failed.", ("endpoint", "arm"))
 UNLOGGED = Family("tiltyard_unlogged_predictions_total", "Predictions answered without a record in the journal.", ("endpoint", "arm"))
 OUTCOMES = Family("tiltyard_outcomes_total", "Outcomes accepted.", ("metric",))
+UNREAD = Family("tiltyard_feature_failed_lookups_total", "Look-ups in a feature view that could not be made.", ("view",))
 
-FAMILIES = {family.name: family for family in (REQUESTS, SECONDS, PREDICTIONS, FALLBACKS, UNLOGGED, OUTCOMES)}
+FAMILIES = {family.name: family for family in (REQUESTS, SECONDS, PREDICTIONS, FALLBACKS, UNLOGGED, OUTCOMES, UNREAD)}

@@ -11,7 +11,7 @@ from typing import NamedTuple, Protocol
 
 from core.errors import Unavailable
 from server.metrics.cells import Cells, Writer
-from server.metrics.families import BOUNDS, FALLBACKS, OUTCOMES, PREDICTIONS, REQUESTS, SECONDS, UNLOGGED, Family
+from server.metrics.families import BOUNDS, FALLBACKS, OUTCOMES, PREDICTIONS, REQUESTS, SECONDS, UNLOGGED, UNREAD, Family
 from server.metrics.totals import EXCLUSIVE, locked, worker_file
 
 log = logging.getLogger(__name__)
@@ -34,6 +34,9 @@ class Metrics(Protocol):
     def observed(self, metric: str, count: int) -> None:
         """So many outcomes of a metric were accepted."""
 
+    def unread(self, view: str, count: int) -> None:
+        """So many look-ups in a feature view could not be made."""
+
 
 class NoMetrics:
     """Counts nothing: for tests, for the command line, and for a worker that cannot have a file."""
@@ -48,6 +51,9 @@ class NoMetrics:
         """See Metrics."""
 
     def observed(self, metric: str, count: int) -> None:
+        """See Metrics."""
+
+    def unread(self, view: str, count: int) -> None:
         """See Metrics."""
 
 
@@ -81,6 +87,10 @@ class HotMetrics:
     def observed(self, metric: str, count: int) -> None:
         """See Metrics."""
         self._row(OUTCOMES, metric)[0] += count
+
+    def unread(self, view: str, count: int) -> None:
+        """See Metrics."""
+        self._row(UNREAD, view)[0] += count
 
     def close(self) -> None:
         """Gives up the file; nothing can be counted after that."""

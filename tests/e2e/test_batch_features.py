@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import math
+import sqlite3
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -204,6 +207,30 @@ def test_tensors_by_feature_are_filled_in_too(server: Server, worlds: Worlds) ->
     found = server.post("/v2/models/swapped/infer", {"inputs": inputs})
     first, second = found["outputs"][0]["data"]
     assert math.isclose(second - first, 3.0, rel_tol=1e-6)
+    assert json.loads(found["parameters"]["features"])["numbers"]["generation"] >= 1
+    keys = [{"name": "user_id", "shape": [2, 1], "datatype": "INT64", "data": [1, 2]}]
+    for path in ("/v2/models/swapped/infer", "/v2/models/linear/versions/1/infer"):
+        assert "instances[0].a" in server.request("POST", path, {"inputs": keys}).json["error"], "a key alone is no matrix"
+
+
+def test_entities_that_cannot_be_read_are_answered_by_the_defaults_and_counted(server: Server, worlds: Worlds) -> None:
+    """No request fails on a damaged file; nobody is told an age, and `/metrics` says how many look-ups have failed."""
+    server.create("spoilt", {"control": ("linear@1", 1.0)})
+    load_here(server, "spoilt", generation(worlds.directory, 12), endpoints=("spoilt",), defaults={"low": "1", "high": "2.5"})
+    with closing(sqlite3.connect(server.home / "views" / "spoilt.g1.db", isolation_level=None)) as other:
+        other.execute("UPDATE rows SET features = x'C1'")
+    serves(server, "spoilt", "spoilt", 1)
+    reply = ask(server, "spoilt", 3)
+    assert (reply.status, reply.json["features"]["spoilt"]) == (200, {"age_seconds": None, "generation": 1})
+    assert served(server, "spoilt")[-1] == [0.5, 1.0, 2.5]
+    asked = len(served(server, "spoilt"))
+
+    def counted() -> bool:
+        lines = server.request("GET", "/metrics").content.decode().splitlines()
+        found = [float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith('tiltyard_feature_failed_lookups_total{view="spoilt"}')]
+        return found == [asked]
+
+    eventually(counted, "every look-up that failed is counted")
 
 
 def test_metrics_tell_age_generation_and_rows(server: Server, worlds: Worlds) -> None:

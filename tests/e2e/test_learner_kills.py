@@ -197,8 +197,13 @@ def test_predictions_on_held_rows_are_equal(aftermath: Aftermath) -> None:
     with here.store.read() as connection:
         row = registry.version_row(connection, registry.resolve(connection, aftermath.replayed["into"], "version"))
     replayed, (model, _) = load(known.decode_card(row.card), here.blobs.get), walked(aftermath.server)
-    eventually(lambda: aftermath.server.get("/v1/models/phish/learner")["applied"], "every worker serves the newest snapshot")
+    eventually(lambda: _serve_the_newest(aftermath.server), "every worker serves the newest snapshot")
     for x, _ in HELD:
         shares = {str(label): share for label, share in model.predict_proba_one(x).items()}
         assert replayed.predict([list(x.values())])[0].probabilities == shares
         assert aftermath.server.predict("mail", x)["predictions"][0]["probabilities"] == shares
+
+
+def _serve_the_newest(server: Server) -> bool:
+    found = server.get("/v1/models/phish/learner")
+    return set(found["workers"].values()) == {found["snapshot"]}

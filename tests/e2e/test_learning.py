@@ -56,14 +56,21 @@ def _register(home: Home, directory: Path, name: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def streamed(learning: Server) -> Server:
-    """The same after each row has been predicted, and its label posted, one after another; and all that was learnt."""
+def told(learning: Server) -> dict[str, Any]:
+    """What the learners tell after each row has been predicted, and its label posted, one after another; and before anything else."""
     with learning.client() as client:
         for name in STREAMS:
             for x, y in rows_of(name):
                 _serve(client, name, x, y)
     for name, stream in STREAMS.items():
         _learnt(learning, name, stream.rows)
+    return {name: _learner(learning, name) for name in STREAMS}
+
+
+@pytest.fixture(scope="module")
+def streamed(learning: Server, told: dict[str, Any]) -> Server:
+    """The server from then on. Tests that teach more, or give orders, do so to bananas and shuttle alone."""
+    assert told.keys() == STREAMS.keys()
     return learning
 
 
@@ -85,19 +92,19 @@ def _learnt(server: Server, name: str, labels: int) -> None:
 
 
 @pytest.mark.parametrize("name", STREAMS)
-def test_prequential_scores_are_rivers_own(streamed: Server, name: str) -> None:
+def test_prequential_scores_are_rivers_own(told: dict[str, Any], name: str) -> None:
     """Asked at the label, before it learns: exactly what `progressive_val_score` says of the same rows."""
     stream = STREAMS[name]
-    shown = _learner(streamed, name)["scores"]
+    shown = told[name]["scores"]
     assert shown.keys() == stream.metrics.keys()
     for metric, made in stream.metrics.items():
         assert shown[metric] == evaluate.progressive_val_score(rows_of(name), stream.model(), made()).get()
 
 
 @pytest.mark.parametrize("name", STREAMS)
-def test_the_answers_as_served_are_scored_beside_it(streamed: Server, name: str) -> None:
+def test_the_answers_as_served_are_scored_beside_it(told: dict[str, Any], name: str) -> None:
     """A score of their own, of all the rows; better than of one label for all, which a version that is never swapped would give."""
-    found = _learner(streamed, name)
+    found = told[name]
     served = found["served"][f"{name}/control"]
     assert served["labels"] == STREAMS[name].rows
     assert served["scores"].keys() == found["scores"].keys()
@@ -124,13 +131,14 @@ def test_a_first_answer_may_be_none(streamed: Server) -> None:
 
 def test_the_learner_is_seen_from_outside(streamed: Server) -> None:
     """By REST and by command line, with all that is told of it."""
-    eventually(lambda: _learner(streamed, "phishing")["applied"], "all workers report the newest snapshot")
+    newest = _learner(streamed, "phishing")["snapshot"]
+    eventually(lambda: set(_learner(streamed, "phishing")["workers"].values()) == {newest}, "all workers report the newest snapshot")
     found = _learner(streamed, "phishing")
     told = {"version", "labels", "position", "staleness_seconds", "scores", "rolling", "served", "drift", "quarantined", "quarantine"}
     assert told | {"late", "duplicates", "snapshot", "kept", "settings", "running", "state", "workers", "published"} <= found.keys()
     assert (found["version"], found["running"], found["state"]) == ("phishing@1", True, "learning")
     assert (found["staleness_seconds"], found["quarantined"], found["late"]) == (0.0, 0, 0)
-    assert set(found["workers"].values()) == {found["snapshot"]}
+    assert (found["applied"], found["snapshot"]) == (True, newest)
     assert from_rfc3339(found["published"]) <= time.time()
     assert streamed.cli("model", "learner", "phishing")["scores"] == found["scores"]
     assert streamed.status("phishing")["learners"]["phishing@1"]["snapshot"] == found["snapshot"]
@@ -155,18 +163,16 @@ def test_metrics_tell_of_learners(streamed: Server) -> None:
 
 
 def test_what_was_acknowledged_is_soon_used_by_every_worker(streamed: Server) -> None:
-    """Within seconds each worker's answers come from a snapshot that knows the label."""
+    """Each worker's answers come from a snapshot that knows the label; how soon, the bench measures."""
     before = _learner(streamed, "bananas")
     x, y = rows_of("bananas")[0]
     with streamed.client() as client:
         _serve(client, "bananas", x, y)
-    acknowledged = time.monotonic()
     _learnt(streamed, "bananas", before["labels"] + 1)
     newest = _learner(streamed, "bananas")["snapshot"]
     assert newest > before["snapshot"]
-    eventually(lambda: min(_snapshots(streamed, "bananas", x)) >= newest, "all answers come from it", 5.0)
-    assert time.monotonic() - acknowledged < 5.0
-    eventually(lambda: _learner(streamed, "bananas")["applied"], "the workers report it", 5.0)
+    eventually(lambda: min(_snapshots(streamed, "bananas", x)) >= newest, "all answers come from it")
+    eventually(lambda: _learner(streamed, "bananas")["applied"], "the workers report it")
 
 
 def _snapshots(server: Server, name: str, x: dict[str, Any]) -> list[int]:
@@ -191,14 +197,14 @@ def test_a_shadow_that_learns_answers_by_its_newest_snapshot(streamed: Server) -
 
 def test_a_learner_goes_back_to_what_it_kept(streamed: Server) -> None:
     """Its model is that of the kept version, its scores begin anew, and workers serve it; an order in the journal, and audited."""
-    kept = _learner(streamed, "segments")["kept"][-1]
-    x, _ = rows_of("segments")[-1]
-    streamed.post("/v1/models/segments/learner/rollback", {"to": kept["version"]})
-    eventually(lambda: _learner(streamed, "segments")["scores"]["Accuracy"] is None, "the scores begin anew")
-    found = _learner(streamed, "segments")
-    eventually(lambda: min(_snapshots(streamed, "segments", x)) >= found["snapshot"], "it is served")
+    kept = _learner(streamed, "bananas")["kept"][-1]
+    x, _ = rows_of("bananas")[-1]
+    streamed.post("/v1/models/bananas/learner/rollback", {"to": kept["version"]})
+    eventually(lambda: _learner(streamed, "bananas")["scores"]["Accuracy"] is None, "the scores begin anew")
+    found = _learner(streamed, "bananas")
+    eventually(lambda: min(_snapshots(streamed, "bananas", x)) >= found["snapshot"], "it is served")
     streamed.create("pinned", {"control": (kept["version"], 1)})
-    assert streamed.predict("segments", x)["predictions"] == streamed.predict("pinned", x)["predictions"]
+    assert streamed.predict("bananas", x)["predictions"] == streamed.predict("pinned", x)["predictions"]
     assert any(row["action"] == "model.learner.rollback" for row in streamed.get("/v1/audit")["audit"])
 
 
@@ -240,17 +246,17 @@ def test_only_that_route_teaches(streamed: Server) -> None:
 
 def test_a_file_of_examples(streamed: Server, tmp_path: Path) -> None:
     """The sample that the model was registered with, of columns that it takes and one that names the rows."""
-    labels = _learner(streamed, "phishing")["labels"]
+    labels = _learner(streamed, "bananas")["labels"]
     path = tmp_path / "more.csv"
     with path.open("w", newline="") as file:
         writer = csv.writer(file)
-        rows = rows_of("phishing")[:50]
+        rows = rows_of("bananas")[:50]
         writer.writerow(["key", *rows[0][0], "truth"])
         writer.writerows([number, *x.values(), y] for number, (x, y) in enumerate(rows))
-    said = streamed.cli("model", "learn", "phishing", path, "--label", "truth", "--id", "key")
+    said = streamed.cli("model", "learn", "bananas", path, "--label", "truth", "--id", "key")
     assert said == {"accepted": 50, "duplicates": 0}
-    _learnt(streamed, "phishing", labels + 50)
-    assert "no column 'nothing'" in streamed.cli("model", "learn", "phishing", path, "--label", "nothing", code=1)
+    _learnt(streamed, "bananas", labels + 50)
+    assert "no column 'nothing'" in streamed.cli("model", "learn", "bananas", path, "--label", "nothing", code=1)
 
 
 def test_what_has_no_learner_says_so(streamed: Server) -> None:

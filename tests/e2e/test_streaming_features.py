@@ -6,6 +6,7 @@ import json
 import os
 import random
 import signal
+import statistics
 import time
 from contextlib import closing
 from typing import Any
@@ -28,7 +29,8 @@ from store import views as stored
 from tests.e2e.real_server import Server, eventually
 
 FRESH_SECONDS = 5.0
-"""A deadline for a busy machine; about one second is what is promised."""
+"""A deadline for a busy machine. About one second is what is promised of the usual event."""
+USUALLY_SECONDS = 2.0
 
 CLICKS = {
     "view": "clicks",
@@ -99,7 +101,7 @@ def check(server: Server, view: str) -> None:
         for entry in reader.read(1_000_000):
             if entry.next <= Position(*meta["position"]):
                 found += source.of(entry)
-    assert served == recompute(declared, found, meta["as_of"])
+    assert served == recompute(declared, found, meta["time"])
     assert sum(meta["figures"].values()) == len(found)
 
 
@@ -124,7 +126,7 @@ def test_an_event_is_a_feature_within_a_second(endpoint: Server, rows: list[dict
         own = {**full, "s5": 7.0}
         assert endpoint.predict("dia", own, unit)["predictions"] == endpoint.predict("dia", own)["predictions"]
         assert set(endpoint.predict("dia", without(rows[0]), unit)["features"]) == {"clicks", "asked", "brought"}
-    print("seconds from the answer to the post until the feature is served:", [round(each, 2) for each in took])
+    assert statistics.median(took) <= USUALLY_SECONDS, took
 
 
 def test_killed_readers_lose_nothing(endpoint: Server) -> None:
@@ -151,6 +153,25 @@ def test_killed_readers_lose_nothing(endpoint: Server) -> None:
     assert sum(events.values()) == sum(isinstance(event, Streamed) for event in endpoint.events())
 
 
+def test_killed_while_it_is_declared_anew(endpoint: Server) -> None:
+    """A view that is declared anew again and again while its reader is killed at random comes to the numbers of its last declaration."""
+    chance = random.Random(7)
+    for window in range(500, 508):
+        features = {"total": {"aggregate": "sum", "of": "amount", "window_seconds": window}}
+        endpoint.put("/v1/features/anew", {"key": "unit", "source": {"type": "stream", "stream": "clicks", "features": features}})
+        for _ in range(20):
+            click(endpoint, f"a{chance.randrange(5)}", chance.random(), id=f"anew{chance.randrange(90)}")
+        time.sleep(chance.random() / 2.0)  # any moment of the work that has begun by now
+        for process in endpoint.readers("features:anew"):
+            os.kill(process, signal.SIGKILL)
+    click(endpoint, "anew", 1.0)
+    eventually(lambda: not endpoint.get("/v1/features/anew")["computed_anew"], "the last declaration is served", 30.0)
+    eventually(lambda: shown(endpoint, "anew", "anew") == {"total": 1.0}, "the last event is served", 30.0)
+    assert endpoint.get("/v1/features/anew")["source"]["features"]["total"]["window_seconds"] == 507
+    check(endpoint, "anew")
+    endpoint.request("DELETE", "/v1/features/anew")
+
+
 def test_views_of_its_own_predictions_and_outcomes(endpoint: Server, rows: list[dict[str, float]]) -> None:
     """The endpoint's own predictions and outcomes become features of their units."""
     answers = [endpoint.predict("dia", row, "self") for row in rows[:3]]
@@ -173,8 +194,9 @@ def test_metrics_tell_age_and_events(endpoint: Server) -> None:
         return {line.rpartition(" ")[0]: float(line.rpartition(" ")[2]) for line in page if line.startswith("tiltyard_feature")}
 
     click(endpoint, "counted", 1.0)
-    before = endpoint.get("/v1/features/clicks")["events"]["used"]
-    eventually(lambda: lines()['tiltyard_feature_events_total{kind="used",view="clicks"}'] >= before, "the events are counted")
+    before = endpoint.get("/v1/features/clicks")
+    counted = f'tiltyard_feature_events_total{{generation="{before["generation"]}",kind="used",view="clicks"}}'
+    eventually(lambda: lines()[counted] >= before["events"]["used"], "the events are counted")
     eventually(lambda: lines()['tiltyard_feature_age_seconds{view="asked"}'] < FRESH_SECONDS, "a view without events stays fresh")
 
 
@@ -191,7 +213,7 @@ def test_what_is_refused(endpoint: Server) -> None:
         assert (reply.status, reply.json["field"]) == (status, field), reply
     assert len(endpoint.events()) == before
     for change, field in (
-        ({"endpoints": ["nowhere"]}, "endpoint"),
+        ({"endpoints": ["nowhere"]}, "endpoints[0]"),
         ({"view": "other"}, "view"),
         ({"source": {"type": "batch"}}, "view"),
         ({"key": ""}, "key"),

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from models.features.table import Writer, path_of
 from tests.flows.flow_world import World
+from tests.flows.serving_world import Serving
 from tests.flows.shadow_scene import Scene, classifier, regressor, scenes
 
 
@@ -35,3 +38,19 @@ def scene(bare: World, tmp_path: Path) -> Iterator[Scene]:
 def values(bare: World, tmp_path: Path) -> Iterator[Scene]:
     """Two regressors."""
     yield from scenes(bare, tmp_path / "journal", regressor)
+
+
+@pytest.fixture
+def serving(bare: World, tmp_path: Path) -> Iterator[Serving]:
+    """A worker's routes; no view is declared yet, at the end none is."""
+    made = Serving(bare, tmp_path / "views")
+    yield made
+    made.drop()
+    made.opener.poll()
+
+
+@pytest.fixture
+def clicks(serving: Serving) -> Iterator[Writer]:
+    """Writes the first generation of the view clicks."""
+    with closing(Writer(path_of(serving.directory, "clicks", 1), ("n",))) as made:
+        yield made

@@ -83,13 +83,19 @@ class LearnWorld:
             self.begin()
 
     def register(
-        self, model: Any, settings: LearnerSettings | None, names: tuple[str, ...] = ("x",), kind: RiverKind = "regressor", name: str = "m"
+        self,
+        model: Any,
+        settings: LearnerSettings | None,
+        names: tuple[str, ...] = ("x",),
+        kind: RiverKind = "regressor",
+        name: str = "m",
+        nullable: bool = True,
     ) -> VersionId:
         """The next version of `m`."""
         task = "classification" if kind == "classifier" else "regression"
         golden = Golden([[1.0] * len(names), [2.0] * len(names)], [])
         stored = {"artefact": self.blobs.put(pickle.dumps(model)), "golden": self.blobs.put(msgspec.json.encode(golden))}
-        signature = Signature(tuple(Feature(each, "float", nullable=True) for each in names), task)
+        signature = Signature(tuple(Feature(each, "float", nullable=nullable) for each in names), task)
         card = replace(
             flow_world.card(),
             signature=signature,

@@ -19,7 +19,7 @@ from store.blobs import Blobs
 from store.learners import SnapshotRow
 from tests.flows.flow_world import World
 
-RIVER = VersionId("river", 1)
+RIVER, STILL = VersionId("river", 1), VersionId("still", 1)
 RIVER_VERSION = "0.0"
 ROW = {"a": 1.0, "b": 2.0}
 STATUS: dict[str, Any] = {
@@ -36,7 +36,7 @@ STATUS: dict[str, Any] = {
 
 
 class LearningWorld:
-    """`river@1` is a classifier of two numbers that learns; `publish` does what its learner does."""
+    """`river@1` is a classifier of two numbers that learns, `still@1` is the same and does not; `publish` does what its learner does."""
 
     def __init__(self, world: World, home: Path) -> None:
         self.world = world
@@ -49,6 +49,7 @@ class LearningWorld:
         sample.write_text("a,b,y\n1.0,2.0,true\n2.0,1.5,false\n")
         who = Who("me", 5.0, "")
         register.register(self.store, self.blobs, "river", path, who, sample=sample, target="y", trust_pickle=True)
+        register.register(self.store, self.blobs, "still", path, who, sample=sample, target="y", trust_pickle=True, learning="off")
 
     def publish(self, number: int, model: Any, *, artefact: bytes | None = None, at: float = 10.0, **status: Any) -> None:
         """Store a signed snapshot of `model`; of other bytes where `artefact` is given, signed as if they were right."""

@@ -169,6 +169,19 @@ def test_a_store_that_cannot_be_written_keeps_what_is_to_be_stored(bare: World, 
     assert tallied(bare) == {"sum": 0, "entries": 0}
 
 
+def test_a_note_leaves_the_count_of_crashes(bare: World, journal: Path) -> None:
+    """Who says something of an event has not got past it: the one that crashes there again and again is put aside all the same."""
+    with bare.store.write() as connection:
+        positions.count_start(connection, "record")
+    reader = follow(bare, journal)
+    reader.note(lambda connection: None)
+    reader.close()
+    with bare.store.read() as connection:
+        row = positions.get(connection, "record")
+    assert row is not None
+    assert row.crashes == 1
+
+
 def test_a_note_leaves_the_position(bare: World, journal: Path) -> None:
     """And only who reads for the reader may make one."""
     stale, reader = follow(bare, journal), follow(bare, journal)

@@ -18,7 +18,8 @@ from core.errors import Conflict, Unavailable
 from flows.learn import NEWS_SECONDS, QUIET_SECONDS
 from models.learner.fingerprint import fingerprint
 from store import learners, positions
-from tests.flows.learn_world import SETTINGS, LearnWorld, Steep, line, makers, taught
+from tests.flows.learn_world import LATE, SETTINGS, LearnWorld, Steep, line, makers, taught
+from tests.flows.naive_learner import learnt
 
 Make = Callable[..., LearnWorld]
 
@@ -62,7 +63,7 @@ def test_labels_are_learnt_and_published(world: LearnWorld) -> None:
 
 
 def test_when_it_publishes(world: LearnWorld) -> None:
-    """News after a while, also where nothing more comes; without news only the position, and seldom; in quiet nothing at all."""
+    """News after a while, also where nothing more comes; without news only the position is stored, and seldom; in quiet nothing at all."""
     learning = world.learning()
     world.pair(1.0, 1.0)
     assert (learning.step(), learning.step(), world.snapshot().number) == (2, 0, 0)
@@ -70,18 +71,45 @@ def test_when_it_publishes(world: LearnWorld) -> None:
     learning.step()
     assert (world.snapshot().number, world.position()) == (1, world.place.journal_end())
     world.predict(1.0)
-    before = world.position()
+    before, published = world.position(), world.snapshot()
     world.ticks += QUIET_SECONDS - 0.1
     learning.step()
     assert world.position() == before
     world.ticks += 0.1
     learning.step()
-    assert (world.snapshot().number, world.position(), world.snapshot().position) == (1, *[world.place.journal_end()] * 2)
-    published = world.snapshot()
+    assert (world.position(), world.snapshot()) == (world.place.journal_end(), published)
     world.now += 1.0
     world.ticks += QUIET_SECONDS
     learning.step()
     assert world.snapshot() == published
+
+
+def test_what_came_of_labels_is_told_without_news(world: LearnWorld) -> None:
+    """A label that is not learnt is no news for who answers; it is counted all the same, in the same snapshot."""
+    learning = world.learning()
+    world.pair(1.0, 1.0)
+    world.drain(learning)
+    world.label(world.predict(1.0), 1.0, at=world.now + 2 * LATE)
+    world.drain(learning)
+    assert (world.status()["late"], world.snapshot().number) == (1, 1)
+
+
+def test_a_full_disk_is_waited_for(world: LearnWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Longer after each attempt, up to a second; then what was learnt is stored at once."""
+    learning = world.learning()
+    world.pair(1.0, 2.0)
+
+    def full(*_: object) -> None:
+        raise sa.exc.OperationalError("", {}, Exception("database or disk is full"))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(learners, "publish", full)
+        world.drain(learning)
+        waits = [(learning.step(), learning.idle)[1] for _ in range(8)]
+    assert waits == sorted(waits)
+    assert (waits[0] < waits[3], waits[-1]) == (True, 1.0)
+    world.drain(learning)
+    assert (world.status()["labels"], learning.idle < 0.1) == (1, True)
 
 
 def test_large_models_are_published_seldom(world: LearnWorld) -> None:
@@ -117,17 +145,17 @@ ROWS = st.lists(
 @settings(max_examples=60, deadline=None)
 @given(ROWS)
 def test_each_row_once_whatever_dies_when(actions: list[tuple[str, Any, Any]]) -> None:
-    """A learner that is killed again and again comes to the state of a replay that never was, bit for bit."""
+    """A learner that is killed again and again comes to the state of one that never was, bit for bit; and so does a replay."""
     with TemporaryDirectory() as home:
         world = LearnWorld(Path(home) / "home", settings=replace(SETTINGS, learns_from="arms", metrics=("MAE", "RMSE")))
         try:
             live_through(world, actions)
+            labels, model = learnt(world)
             found = world.replay()
         finally:
             world.close()
     assert found["equal"] is True
-    live = found["live"]
-    assert (live["labels"], live["fingerprint"]) == (found["labels"], found["fingerprint"])
+    assert (found["live"]["labels"], found["live"]["fingerprint"]) == (labels, fingerprint(model))
 
 
 def live_through(world: LearnWorld, actions: list[tuple[str, Any, Any]]) -> None:

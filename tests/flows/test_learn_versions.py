@@ -9,11 +9,15 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from core.errors import Conflict, NotFound, Rejected
+from core.errors import Conflict, ModelFailed, NotFound
 from core.values import Position
+from flows import snapshots
+from flows.learn import NEWS_SECONDS
+from flows.origin import Origin
 from journal import segment
 from models.learner.fingerprint import fingerprint
-from store import learners, positions, registry
+from models.learner.learner import Learner
+from store import positions, registry
 from tests.flows.learn_world import SETTINGS, LearnWorld, Steep, line, makers, taught
 
 Make = Callable[..., LearnWorld]
@@ -32,7 +36,7 @@ def world(make: Make) -> LearnWorld:
 
 
 def test_a_state_that_cannot_be_served(make: Make) -> None:
-    """It is not published: the last good one goes on being served, the status says why; a later state that answers is published again."""
+    """It is not published: the last good one goes on being served, and the status says why, until the next row has it begin anew."""
     world = make(Steep())
     learning = world.learning()
     world.pair(1.0, 5.0)
@@ -46,7 +50,44 @@ def test_a_state_that_cannot_be_served(make: Make) -> None:
     assert "not finite" in world.status()["reason"]
     world.pair(1.0, 6.0)
     world.drain(learning)
-    assert (world.status()["state"], world.status()["quarantined"], world.snapshot().number) == ("failing", 1, 1)
+    assert (world.status()["state"], world.status()["quarantined"], world.snapshot().number) == ("learning", 1, 2)
+    assert (world.status()["broken"]["times"], world.model().last) == (1, 0.0)
+
+
+def test_a_state_that_cannot_be_served_is_tried_now_and_then(make: Make) -> None:
+    """Also one that an operator wants the learner to go on from; not at every step."""
+    world = make(Steep())
+    learning, dumped = world.learning(), list[object]()
+    world.pair(1.0, 5.0)
+    world.drain(learning)
+    dump = learning.learner.dump
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Learner, "dump", lambda self: (dumped.append(self), dump())[1])
+        patch.setattr(Origin, "probe", unserved)
+        world.restored("m@1")
+        for _ in range(50):
+            learning.step()
+        assert (len(dumped), world.status()["state"]) == (1, "failing")
+        world.ticks += NEWS_SECONDS
+        learning.step()
+        assert len(dumped) == 2
+    world.drain(learning)
+    assert world.status()["state"] == "learning"
+
+
+def unserved(*_: object) -> None:
+    raise ModelFailed("it does not answer")
+
+
+def test_a_model_that_is_too_large(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For a row of the store: it is told, and the process goes on."""
+    world = make()
+    learning = world.learning()
+    monkeypatch.setattr(snapshots, "MOST_BYTES", 10)
+    world.pair(1.0, 5.0)
+    world.drain(learning)
+    assert (world.status()["state"], world.snapshot().number) == ("failing", 0)
+    assert "at most 10 can be stored" in world.status()["reason"]
 
 
 def test_every_so_many_snapshots_one_is_kept(make: Make) -> None:
@@ -131,18 +172,6 @@ def test_a_challenger_that_has_grown_is_registered(make: Make) -> None:
     assert card.river.learnt is not None
     assert (card.river.settings, card.river.learnt.labels) == (None, 20)
     assert world.replay()["equal"] is True
-
-
-def test_a_snapshot_that_was_changed(world: LearnWorld) -> None:
-    """It is not unpickled, neither the model nor what the learner alone knows."""
-    world.pair(1.0, 2.0)
-    world.learn()
-    row = world.snapshot()
-    for changed in (row._replace(artefact=row.artefact + b"x"), row._replace(state=row.state[:-1] + b"x"), row._replace(number=9)):
-        with world.store.write() as connection:
-            learners.publish(connection, changed)
-        with pytest.raises(Rejected):
-            world.learning()
 
 
 def test_what_was_missed_of_the_journal_is_said(world: LearnWorld) -> None:

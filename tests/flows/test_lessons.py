@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from core.events import FALLBACK, FORCED, PINNED
+from core.events import FALLBACK, FORCED, PINNED, Observed
 from core.values import START, Position
 from flows import lessons
 from flows.deploy import ShadowSpec
@@ -162,6 +162,22 @@ def test_examples(world: LearnWorld) -> None:
         (5, {"x": 2.0}, "", None, True),
     ]
     assert found.counts.duplicates == 2
+
+
+def test_examples_that_lack_a_feature(world: LearnWorld) -> None:
+    """Another version of the model may do without it; one that has never seen it missing does not learn them."""
+    version = world.register(line(), SETTINGS, ("x", "y"), nullable=False)
+    subject = Subject(version, SETTINGS, world.card(str(version)).signature)
+    found = Lessons(world.store, subject, Lookup(world.journal).get, lessons.begin(START, 0.0))
+    world.example(1.0, 5.0)
+    assert (read(world, found), found.counts.unfit, len(read(world, made(world)))) == ([], 1, 1)
+
+
+def test_a_label_that_names_no_prediction(world: LearnWorld) -> None:
+    """Such as one of a unit: it is counted, and teaches nothing."""
+    world.log(Observed(1.0, None, "credit", "u", "label", 1.0, 1.0, None))
+    found = made(world)
+    assert (read(world, found), found.counts.unknown) == ([], 1)
 
 
 def test_segments_whose_labels_are_not_waited_for_any_more(world: LearnWorld) -> None:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from core.errors import Conflict, Invalid, Malformed, NotFound, TiltyardError
+from core.errors import Conflict, Invalid, Malformed, NotFound, TiltyardError, Unavailable
 from core.values import Value
-from flows import known
+from flows import known, load_features
 from flows.features import KEPT_SECONDS, decode_view, forget_generations
 from flows.load_features import Load, load
 from models.features.declaration import Aggregate, Batch, Stream, View
@@ -199,7 +201,7 @@ def test_a_feature_comes_from_one_view(here: Loading) -> None:
 
 
 def test_of_two_loads_at_a_time_one_is_refused(here: Loading, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The other one has moved the generation on while this one read its file; its own file is taken away again."""
+    """The other one has moved the generation on while this one read its file, and what it loaded stays."""
     here.load()
     done: list[int] = []
 
@@ -215,6 +217,34 @@ def test_of_two_loads_at_a_time_one_is_refused(here: Loading, monkeypatch: pytes
     assert row is not None
     assert (done, row.generation) == ([2], 2)
     assert here.get("8", 2) == {"age": 8, "plan": "b"}
+
+
+def test_an_interrupt_after_the_generation_has_moved_leaves_its_file(here: Loading, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From then on it is what is served."""
+    moves = load_features._swap
+
+    def interrupted(*given: Any) -> None:
+        moves(*given)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(load_features, "_swap", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        here.load()
+    row = here.row()
+    assert row is not None
+    assert (row.generation, here.get("17")) == (1, {"age": None, "plan": "free"})
+
+
+def test_a_generation_that_cannot_be_written_is_one_clear_error(here: Loading, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a full disk, which the system or SQLite finds; what was loaded before goes on."""
+    here.load()
+    before = here.row()
+    for error in (OSError(28, "No space left on device"), sqlite3.OperationalError("database or disk is full")):
+        monkeypatch.setattr("models.features.table._insert", Mock(side_effect=error))
+        with pytest.raises(Unavailable, match=r"view: .*users\.g2\.db cannot be written: .*(full|No space left)") as caught:
+            here.load()
+        assert caught.value.code == "view-not-written"
+    assert (here.row(), here.files()) == (before, ["users.g1.db"])
 
 
 def test_a_generation_that_never_came_to_be_is_passed_over(here: Loading) -> None:

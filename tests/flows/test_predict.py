@@ -198,14 +198,16 @@ def test_a_slow_model_leaves_the_hub(means: Means) -> None:
 
 
 def test_context_is_logged_as_text(means: Means, journal: Journal) -> None:
-    """Beside the features, and no model sees it; numbers and truths as they are written in JSON."""
+    """Beside the features, and no model sees it; truths as in JSON, a number in the form in which a feature view is asked for it."""
     model = Model()
     predict(
-        route({"control": 1.0}, {"m@1": model}), Ask("u", {"x": 1.0}, None, context={"country": "de", "n": 3, "new": True, "x": 1.5}), means
+        route({"control": 1.0}, {"m@1": model}),
+        Ask("u", {"x": 1.0}, None, context={"country": "de", "n": 3, "new": True, "x": 1.5, "whole": 17.0}),
+        means,
     )
     [record] = journal.events
     assert isinstance(record, Predicted)
-    assert record.context == {"country": "de", "n": "3", "new": "true", "x": "1.5"}
+    assert record.context == {"country": "de", "n": "3", "new": "true", "x": "1.5", "whole": "17"}
     assert model.rows == [[1.0]]
 
 

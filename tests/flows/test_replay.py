@@ -15,6 +15,7 @@ from river import linear_model
 
 from core.clock import to_rfc3339
 from core.errors import Conflict, Invalid, NotFound
+from flows import replay as replays
 from flows.deploy import ShadowSpec
 from journal import segment
 from models.learner.fingerprint import fingerprint
@@ -109,6 +110,26 @@ def test_another_model_whose_features_were_not_logged(world: LearnWorld) -> None
     world.register(line(), None, ("x", "y"), name="other")
     found = world.replay(other="other@1")
     assert (found["labels"], found["unfit"]) == (0, 20)
+
+
+def test_another_model_of_another_kind(world: LearnWorld) -> None:
+    """The scores that the learner keeps are none of it: said beforehand, and not after all has been learnt."""
+    world.register(linear_model.LogisticRegression(), None, kind="classifier", name="other")
+    with pytest.raises(Invalid, match="with: other@1 cannot be scored as m@1 is: metrics: MAE") as caught:
+        world.replay(other="other@1")
+    assert caught.value.field == "with"
+
+
+def test_a_journal_that_is_deleted_meanwhile(world: LearnWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Is missing, and no state that differs."""
+    world.rotate()
+    world.pair(1.0, 2.0, at=50.0)
+    world.learn()
+    begin = replays._begin
+    monkeypatch.setattr(replays, "_begin", lambda *given: (begin(*given), segment.path(world.journal, 1).unlink())[0])
+    with pytest.raises(Conflict) as caught:
+        world.replay()
+    assert caught.value.code == "journal-expired"
 
 
 def test_the_result_as_a_version(world: LearnWorld) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -12,8 +13,9 @@ import pytest
 
 from core.errors import Conflict
 from core.values import START, Position
-from flows import streaming
+from flows import generation
 from flows import view as views
+from flows.features import forget_generations
 from flows.housekeep import begin_readers
 from flows.streaming import ViewReader
 from journal import segments
@@ -22,6 +24,7 @@ from journal.writer import Writer
 from models.features.declaration import Aggregate
 from models.features.occurrences import REPEAT_SECONDS
 from store import positions
+from store import views as stored
 from tests.flows.flow_world import World
 from tests.flows.view_world import ViewWorld
 
@@ -39,7 +42,7 @@ def world(bare: World, tmp_path: Path) -> Iterator[ViewWorld]:
 def check(world: ViewWorld) -> None:
     """What is served is what a computation from nothing gives at that position and time."""
     rows, meta = world.served()
-    assert rows == world.recomputed(meta["as_of"], Position(*meta["position"]))
+    assert rows == world.recomputed(meta["time"], Position(*meta["position"]))
     assert meta["rows"] == len(rows)
 
 
@@ -73,8 +76,8 @@ def test_time_passes_when_nothing_happens(world: ViewWorld) -> None:
 @pytest.mark.parametrize("seed", range(8))
 def test_killed_anywhere(world: ViewWorld, monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
     """Killed between any two steps, before or after publishing, the reader comes to the numbers of a computation from nothing."""
-    monkeypatch.setattr(streaming, "BATCH", 3)
-    monkeypatch.setattr(streaming, "MARK_SECONDS", 1.0)
+    monkeypatch.setattr(generation, "BATCH", 3)
+    monkeypatch.setattr(generation, "MARK_SECONDS", 1.0)
     chance = random.Random(seed)
     for _ in range(25):
         with world.reader() as reader:
@@ -154,7 +157,7 @@ def test_declared_anew(world: ViewWorld) -> None:
         assert world.served()[0]["ann"]["n"] == 3
         world.compute(reader)
     assert (world.row().generation, world.served()[0]) == (2, {"ann": {"most": 2.0}})
-    assert not views.show(world.shelves, "activity")["computed_anew"]
+    assert not views.show(world.desk, "activity")["computed_anew"]
     check(world)
 
 
@@ -165,7 +168,7 @@ def test_killed_while_it_is_computed_anew(world: ViewWorld, monkeypatch: pytest.
     with world.reader() as reader:
         world.compute(reader)
     world.declare({"most": Aggregate("max", "amount", 60.0)})
-    monkeypatch.setattr(streaming, "BATCH", 5)
+    monkeypatch.setattr(generation, "BATCH", 5)
     with world.reader() as reader:
         step(world, reader)
         step(world, reader)
@@ -191,7 +194,7 @@ def test_declared_twice_while_it_is_computed(world: ViewWorld, monkeypatch: pyte
         world.click(2.0)
     with world.reader() as reader:
         world.compute(reader)
-        monkeypatch.setattr(streaming, "BATCH", 5)
+        monkeypatch.setattr(generation, "BATCH", 5)
         world.declare({"most": Aggregate("max", "amount", 60.0)})
         step(world, reader)
         world.declare({"least": Aggregate("min", "amount", 60.0)})
@@ -200,14 +203,21 @@ def test_declared_twice_while_it_is_computed(world: ViewWorld, monkeypatch: pyte
 
 
 def test_dropped(world: ViewWorld) -> None:
-    """The reader of a view that was dropped stops, and nothing of the view is left."""
+    """The reader of a view that was dropped stops; its files, and no others, go when nobody has written them for a while."""
     world.click()
     with world.reader() as reader:
         world.compute(reader)
-        views.drop(world.shelves, "activity", world.who())
+        views.drop(world.desk, "activity", world.who())
         with pytest.raises(Conflict):
             world.compute(reader)
-    assert not list(world.directory.iterdir())
+    (world.directory / "activity.gold.g1.db").touch()
+    forget_generations(world.store, world.directory, time.time)
+    assert (world.directory / "activity.g1.db").exists()
+    world.declare(view="activity.gold")
+    with world.store.write() as connection:
+        stored.save(connection, stored.get(connection, "activity.gold")._replace(generation=1))
+    forget_generations(world.store, world.directory, lambda: time.time() + 1e4)
+    assert [path.name for path in world.directory.iterdir()] == ["activity.gold.g1.db"]
 
 
 def test_a_lost_file_is_computed_anew(world: ViewWorld) -> None:
@@ -221,62 +231,6 @@ def test_a_lost_file_is_computed_anew(world: ViewWorld) -> None:
         world.compute(reader)
     assert world.served()[0]["ann"]["spent"] == 2.0
     check(world)
-
-
-def test_its_own_predictions(world: ViewWorld) -> None:
-    """A view of the endpoint's predictions sees units, features, context and answers, row by row; other endpoints' it does not."""
-    features = {
-        "n": Aggregate("count", window_seconds=60.0),
-        "x": Aggregate("sum", "x", 60.0),
-        "sure": Aggregate("mean", "probability", 60.0),
-        "yes": Aggregate("max", "probability.yes", 60.0),
-        "labels": Aggregate("distinct", "label", 60.0),
-        "cities": Aggregate("distinct", "city", 60.0),
-        "value": Aggregate("sum", "value", 60.0),
-    }
-    world.declare(features, predictions=True)
-    world.predict("ann", 1.0, 2.0, label="no", city="Bern")
-    world.predict("ann", 4.0)
-    world.predict("ann", 8.0, endpoint="other")
-    world.predict(None, 16.0)
-    with world.reader() as reader:
-        world.compute(reader)
-    rows, meta = world.served()
-    assert rows == {"ann": {"n": 3, "x": 7.0, "sure": 0.25, "yes": 0.75, "labels": 1, "cities": 1, "value": 2.0}}
-    assert meta["figures"] == {"used": 3, "late": 0, "duplicates": 0, "keyless": 1, "unusable": 0}
-    check(world)
-
-
-def test_its_own_outcomes(world: ViewWorld) -> None:
-    """A view of a metric's outcomes sees unit, value, and what was known at the prediction; other metrics' and endpoints' it does not."""
-    features = {"brought": Aggregate("sum", "value", 60.0), "x": Aggregate("max", "x", 60.0)}
-    world.declare(features, outcomes="revenue")
-    first, other = world.predict("ann", 3.0), world.predict("ann", 9.0, endpoint="other")
-    world.observe(first, 10.0)
-    world.observe(first, 10.0, identity="once")
-    world.observe(first, 10.0, identity="once")
-    world.observe(None, 5.0, "ann")
-    world.observe(None, 7.0, "bob", endpoint="other")
-    world.observe(first, 100.0, metric="clicks")
-    world.observe(other, 100.0)
-    world.observe(first[:-1] + ("0" if first[-1] != "0" else "1"), 100.0)
-    with world.reader() as reader:
-        world.compute(reader)
-    rows, meta = world.served()
-    assert rows == {"ann": {"brought": 25.0, "x": 3.0}}
-    assert meta["figures"] == {"used": 3, "late": 0, "duplicates": 1, "keyless": 1, "unusable": 0}
-    check(world)
-
-
-def test_labels_of_one_row_are_one(world: ViewWorld) -> None:
-    """A label that comes twice for a row counts once."""
-    world.declare({"right": Aggregate("mean", "value", 60.0), "n": Aggregate("count", window_seconds=60.0)}, outcomes="label")
-    prediction = world.predict("ann", 3.0, label="no")
-    world.observe(prediction, 1, metric="label")
-    world.observe(prediction, 0, metric="label")
-    with world.reader() as reader:
-        world.compute(reader)
-    assert world.served()[0] == {"ann": {"right": 1.0, "n": 1}}
 
 
 def test_of_another_journal(world: ViewWorld) -> None:

@@ -11,14 +11,15 @@ from msgspec.structs import replace
 from pyarrow import parquet
 
 from core import events
-from core.errors import Invalid, NotFound
+from core.errors import Invalid, NotFound, Unavailable
 from core.events import ENROLLED, FALLBACK, PINNED, Observed, Predicted
-from core.ids import format_prediction_id
+from core.ids import format_prediction_id, parse_prediction_id
 from core.values import Label, Output, Position, Value
 from flows import deploy, known, training_set
 from flows.deploy import ArmSpec
 from flows.training_set import Source, Wanted, write
 from journal import rotation, segments
+from journal.reader import Entry, Reader
 from journal.writer import Writer
 from models.signature import Feature, Kind, Signature
 from store import registry
@@ -207,6 +208,35 @@ def test_an_expired_journal_says_how_far_it_reaches(past: Past) -> None:
     assert segments.expire(past.journal, Position(2, 0), float("inf")) > 0
     rows, said = past.write()
     assert ([row["x"] for row in rows], said["journal_expired"], said["journal_from"]) == ([2], True, "1970-01-01T00:00:05.000Z")
+
+
+def test_only_labels_of_rows_that_are_wanted_are_held(past: Past) -> None:
+    """Those of other endpoints and times may be many more; ids that were never given out are nobody's."""
+    wanted = past.predict(5.0, [1, "a"], [2, "b"])
+    unwanted = [past.predict(5.0, [1, "a"], endpoint="other"), past.predict(1.0, [1, "a"]), past.predict(9.0, [1, "a"])]
+    for name in (f"{wanted}.1", *unwanted, "p9-0-0000000000000001", "p1-1-0000000000000001", "nothing"):
+        past.label(name, 1)
+    source = Source(past.world.store, past.journal, lambda _: None)
+    found, reaches = training_set._labels(source, Wanted("trained", 5.0, 9.0), segments.end(past.journal))
+    assert ([*found], reaches) == ([(parse_prediction_id(wanted)[0], 1)], 5.0)
+
+
+def test_a_journal_that_cannot_be_read_is_not_the_outputs_fault(past: Past, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether it fails at the beginning or when rows are written; nothing is left of the file."""
+    past.predict(1.0, [1, "a"])
+    reads = Reader.read
+    for good in (0, 4):
+        times = iter(range(100))
+
+        def fails(reader: Reader, most: int, times: Iterator[int] = times, good: int = good) -> list[Entry]:
+            if next(times) < good:
+                return reads(reader, most)
+            raise OSError(5, "Input/output error")
+
+        monkeypatch.setattr(Reader, "read", fails)
+        with pytest.raises(Unavailable, match=r"journal: cannot be read: .*Input/output error"):
+            past.write()
+    assert [path.name for path in past.folder.glob("*set.parquet*")] == []
 
 
 def test_rows_are_written_group_by_group(past: Past, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,9 +13,10 @@ from core.ids import format_prediction_id
 from core.values import START, Output, Position, Value
 from flows import view as views
 from flows.features import decode_view
+from flows.generation import Bench
 from flows.sources import Occurrences
-from flows.streaming import Shelf, ViewReader
-from flows.view import Shelves
+from flows.streaming import ViewReader
+from flows.view import Desk
 from journal.lookup import Lookup
 from journal.reader import Reader
 from journal.writer import Writer
@@ -39,14 +40,16 @@ class ViewWorld:
         self.journal, self.directory = home / "journal", home / "views"
         self.writer = Writer(self.journal)
         self.at = 1000.0
-        self.shelf = Shelf(self.store, self.journal, self.directory, lambda: self.at, lambda: self.at)
-        self.shelves = Shelves(self.store, self.directory, lambda: self.at)
+        self.bench = Bench(self.store, self.journal, self.directory, lambda: self.at, lambda: self.at)
+        self.desk = Desk(self.store, self.directory, lambda: self.at)
 
-    def declare(self, features: dict[str, Aggregate] = FEATURES, **source: Any) -> dict[str, Any]:
-        """Declare `activity` of the endpoint credit; without a source of the stream clicks."""
+    def declare(self, features: dict[str, Aggregate] = FEATURES, view: str = "activity", **source: Any) -> dict[str, Any]:
+        """Declare `activity` of the endpoint credit; without a source of the stream clicks. Fields of a view may be given as well."""
+        fields = {name: source.pop(name) for name in View.__struct_fields__ if name in source}
         given = Stream(**{"features": features, **(source or {"stream": "clicks"})})
         key = "user" if given.stream is not None else "unit"
-        return views.declare(self.shelves, View(view="activity", key=key, endpoints=("credit",), source=given), self.who())
+        declared = {"view": view, "key": key, "endpoints": ("credit",) if view == "activity" else (), "source": given, **fields}
+        return views.declare(self.desk, View(**declared), self.who())
 
     def who(self) -> Who:
         """Somebody, now."""
@@ -73,9 +76,9 @@ class ViewWorld:
         self.log(Observed(self.at, prediction, endpoint, unit, metric, value, self.at, more.get("identity")))
 
     @contextmanager
-    def reader(self) -> Iterator[ViewReader]:
+    def reader(self, *, careful: bool = False) -> Iterator[ViewReader]:
         """A process that computes the view. Leaving it is as if it were killed: nothing more is published."""
-        with closing(ViewReader(self.shelf, "activity")) as found:
+        with closing(ViewReader(self.bench, "activity", careful=careful)) as found:
             yield found
 
     def compute(self, reader: ViewReader) -> None:

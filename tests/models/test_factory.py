@@ -222,3 +222,72 @@ def test_a_model_of_rivers_own_parts(file, tmp_path):
     text = "from river import linear_model\ndef build():\n    return linear_model.LogisticRegression()\n"
     card = build(file(text), sample=tmp_path / "sample.csv", target="target", trust_pickle=False).card
     assert (card.format, card.river.kind, set(card.blobs)) == ("river", CASES["logistic"].kind, {"artefact", "golden", "code"})
+
+
+class Panic(BaseException):
+    """What an extension written in Rust raises: no Exception."""
+
+
+def raises(kind, *given):
+    raise kind(*given)
+
+
+class Bad:
+    """Raises where it is loaded, and where `here` where it is pickled."""
+
+    def __init__(self, kind, here=False):
+        self.kind = kind
+        self.here = here
+
+    def __reduce__(self):
+        return raises(self.kind, "oh") if self.here else (raises, (self.kind, "oh"))
+
+
+@pytest.mark.parametrize("kind", [Panic, SystemExit, ValueError, MemoryError])
+def test_whatever_a_pickle_raises_is_its_failure(kind):
+    """Also what is no Exception; an interrupt is not its doing."""
+    with pytest.raises(Rejected, match=f"the model cannot be loaded: {kind.__name__}: oh"):
+        factory.revive(pickle.dumps(Bad(kind)), None, None)
+    with pytest.raises(Rejected, match=f"the Bad cannot be pickled: {kind.__name__}: oh"):
+        factory.dump(Bad(kind, here=True))
+
+
+def test_an_interrupt_while_it_is_loaded_passes_through():
+    """Or being pickled."""
+    with pytest.raises(KeyboardInterrupt):
+        factory.revive(pickle.dumps(Bad(KeyboardInterrupt)), None, None)
+    with pytest.raises(KeyboardInterrupt):
+        factory.dump(Bad(KeyboardInterrupt, here=True))
+
+
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+def test_a_pickle_of_any_protocol_and_size_is_read(protocol):
+    """In frames, in one piece or line by line, and whole."""
+    model = {"big": b"x" * 300_000, "text": "ä\n" * 50_000, "many": [(n, n / 7, str(n)) for n in range(20_000)], "class": Bad}
+    assert factory.revive(pickle.dumps(model, protocol=protocol), None, None) == model
+
+
+@pytest.mark.parametrize("protocol", [0, 5])
+@pytest.mark.parametrize("left", [0, 1, 7, 100, 70_000])
+def test_a_pickle_that_ends_too_soon_is_rejected(protocol, left):
+    """Wherever it ends."""
+    data = pickle.dumps([(n, str(n)) for n in range(20_000)], protocol=protocol)
+    with pytest.raises(Rejected, match="the model cannot be loaded"):
+        factory.revive(data[:left], None, None)
+
+
+def test_others_get_their_turn_while_a_large_pickle_is_read(monkeypatch):
+    """It is read by code of Python's, frame by frame: between two of them other threads may run."""
+    data = pickle.dumps({n: str(n) for n in range(200_000)}, protocol=5)
+    reads = []
+
+    class Counted(factory._Pages):
+        def _next(self, size):
+            found = super()._next(size)
+            reads.append(len(found))
+            return found
+
+    monkeypatch.setattr(factory, "_Pages", Counted)
+    assert len(factory.revive(data, None, None)) == 200_000
+    assert sum(reads) == len(data)
+    assert max(reads) < 2 * 65536

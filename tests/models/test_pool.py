@@ -56,7 +56,20 @@ def test_a_version_that_is_not_loaded_is_not_found(shelf):
     assert caught.value.code == "version-not-loaded"
 
 
-@pytest.mark.parametrize(("error", "reason"), [(Rejected("no good"), "no good"), (ZeroDivisionError("oops"), "ZeroDivisionError: oops")])
+class Panic(BaseException):
+    """What an extension written in Rust raises: no Exception."""
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (Rejected("no good"), "no good"),
+        (ZeroDivisionError("oops"), "ZeroDivisionError: oops"),
+        (SystemExit(3), "SystemExit: 3"),
+        (Panic("oh"), "Panic: oh"),
+        (MemoryError("much"), "MemoryError: much"),
+    ],
+)
 def test_a_failure_leaves_the_others_alone(shelf, error, reason):
     """The bad version is reported with its reason, those before and after it serve, and it is tried again later."""
     shelf.pool.ensure([A])

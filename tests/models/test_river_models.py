@@ -120,6 +120,15 @@ def test_another_river_is_named_where_it_cannot_be_loaded(tmp_path, monkeypatch)
     assert "made with" not in raised.value.message
 
 
+def raising(error):
+    """Raises it, whatever it is given."""
+
+    def fail(*given):
+        raise error
+
+    return fail
+
+
 class TestAnswers:
     """How they are served; what cannot be is a failure of the model, which control then answers for."""
 
@@ -167,6 +176,21 @@ class TestAnswers:
         """With what it said."""
         with pytest.raises(ModelFailed, match="TypeError: 'float'"):
             answering("a", shares=3.5).predict([[1.0]])
+
+    @pytest.mark.parametrize("error", [SystemExit(3), BaseException("panic"), MemoryError("much")])
+    def test_what_is_no_exception_too(self, answering, monkeypatch, error):
+        """A worker goes on, and control answers."""
+        runtime = answering("a", {})
+        monkeypatch.setattr(runtime._model, "_ask", raising(error))
+        with pytest.raises(ModelFailed, match=f"the model failed: {type(error).__name__}: "):
+            runtime.predict([[1.0]])
+
+    def test_an_interrupt_passes_through(self, answering, monkeypatch):
+        """It is none of the model's doing."""
+        runtime = answering("a", {})
+        monkeypatch.setattr(runtime._model, "_ask", raising(KeyboardInterrupt()))
+        with pytest.raises(KeyboardInterrupt):
+            runtime.predict([[1.0]])
 
     def test_a_value_that_is_not_finite(self):
         """A regression that has run away."""

@@ -62,6 +62,24 @@ class Moody(base.Classifier):
         return {True: self.share}
 
 
+class Remembering(base.Classifier):
+    """Keeps something of what it learnt where no pickle looks."""
+
+    def __init__(self):
+        self.learnt = 0
+        self.last = 0
+
+    def __getstate__(self):
+        return {"learnt": self.learnt, "last": 0}
+
+    def learn_one(self, x, y):
+        self.learnt += self.last
+        self.last += 1
+
+    def predict_proba_one(self, x):
+        return {True: 0.5}
+
+
 class Squaring(base.Regressor):
     """Its numbers run away."""
 
@@ -154,6 +172,11 @@ def test_randomness_is_noted(register):
     """A replay cannot be exact, which the card says; models with seeds have no such note."""
     assert RANDOM in register(Moody()).card.notes
     assert RANDOM not in register(CASES["forest"].make()).card.notes
+
+
+def test_what_no_pickle_keeps_is_noted(register):
+    """A learner that goes on from its snapshot would not be the one that a replay makes."""
+    assert RANDOM in register(Remembering()).card.notes
 
 
 def test_a_model_that_runs_away_is_noted(register):

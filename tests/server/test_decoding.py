@@ -58,3 +58,10 @@ def test_large_bodies_are_refused_without_a_search(body: bytes, field: str) -> N
     with pytest.raises(Invalid) as caught:
         decode(msgspec.json.Decoder(TrafficBody), body)
     assert caught.value.field == field
+
+
+def test_a_deep_value_under_a_free_key_is_refused_like_any_other() -> None:
+    """Looking for the key to blame goes no deeper than JSON can be read: the error is the client's all the same."""
+    deep = b'{"unit": "a", "context": {"x": ' + b"[" * 3000 + b"]" * 3000 + b"}}"
+    with pytest.raises(Invalid, match="context"):
+        decode(msgspec.json.Decoder(PredictBody), deep)

@@ -91,6 +91,11 @@ def test_options_that_cannot_be_are_refused(
         (("credit",), 2, "Missing option '-o'"),
         (("credit", "-o", "set.parquet", "--from", "monday"), 2, "--from: expected an RFC 3339 time"),
         (("nobody", "-o", "set.parquet"), 1, "no endpoint 'nobody'"),
+        (
+            ("credit", "-o", "set.parquet", "--from", "2026-05-03T12:00:00Z", "--to", "2026-05-03T12:00:00Z"),
+            2,
+            "--to 2026-05-03T12:00:00Z: expected a time after --from 2026-05-03T12:00:00Z",
+        ),
     ],
 )
 def test_a_training_set_that_cannot_be_is_refused(run: Callable[..., Ended], words: tuple[str, ...], code: int, said: str) -> None:
@@ -98,6 +103,14 @@ def test_a_training_set_that_cannot_be_is_refused(run: Callable[..., Ended], wor
     ended = run("training-set", *words)
     assert (ended.code, ended.out) == (code, "")
     assert said in ended.err.strip().splitlines()[-1]
+
+
+def test_a_generation_that_cannot_be_written_is_one_line(run: Callable[..., Ended], folder: Path) -> None:
+    """As where something else stands in the views' place."""
+    (folder / "views").write_text("no directory")
+    ended = run("load", "users", folder / "t.csv", "--key", "user_id")
+    assert (ended.code, ended.out, ended.err.count("\n")) == (1, "", 1)
+    assert ended.err.startswith("tiltyard: view: ")
 
 
 def test_a_training_set_of_an_expired_journal_warns(run: Callable[..., Ended], folder: Path) -> None:

@@ -110,7 +110,7 @@ def test_names_follow_the_house(directory: Path) -> None:
     for family in FAMILIES.values():
         assert re.fullmatch(r"tiltyard_[a-z_]+(_seconds|_total)", family.name)
         assert family.name.endswith("_total") == (not family.bounds)
-        assert set(family.labels) <= {"endpoint", "arm", "code", "metric", "model", "version", "shadow"}
+        assert set(family.labels) <= {"endpoint", "arm", "code", "metric", "model", "version", "shadow", "view"}
     assert REQUESTS.name in scrape.scrape(directory).decode()
 
 

@@ -1,4 +1,4 @@
-"""Snapshots of learners, the rows that they could not learn, and feature views."""
+"""Snapshots and checkpoints of learners, the rows that they could not learn, and feature views."""
 
 from __future__ import annotations
 
@@ -27,6 +27,17 @@ def upgrade() -> None:
         sa.Column("status", sa.LargeBinary(), nullable=False),
         sa.ForeignKeyConstraint(["model", "version"], ["versions.model", "versions.version"]),
         sa.PrimaryKeyConstraint("model", "version"),
+    )
+    op.create_table(
+        "checkpoints",
+        sa.Column("model", sa.String(length=100), nullable=False),
+        sa.Column("version", sa.Integer(), nullable=False),
+        sa.Column("segment", sa.Integer(), nullable=False),
+        sa.Column("kind", sa.String(length=10), nullable=False),
+        sa.Column("part", sa.Integer(), nullable=False),
+        sa.Column("body", sa.LargeBinary(), nullable=False),
+        sa.ForeignKeyConstraint(["model", "version"], ["versions.model", "versions.version"]),
+        sa.PrimaryKeyConstraint("model", "version", "segment", "kind", "part"),
     )
     op.create_table(
         "quarantined",

@@ -6,9 +6,10 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from core.errors import Invalid
-from models.features.declaration import Aggregate, Batch, Stream, View, blanks, check
+from models.features.declaration import Aggregate, Batch, Stream, View, blanks, check, computed, fits
 from server.decoding import decode
 
 GOOD: dict[str, Any] = {
@@ -118,3 +119,33 @@ def test_defaults_of_a_table_are_of_its_columns_kinds() -> None:
     check(msgspec.structs.replace(view, source=Batch({"city": "str"})))
     with pytest.raises(Invalid, match=r"^defaults\.city: expected a finite number or null, got 'Bern'"):
         check(msgspec.structs.replace(view, source=Batch({"city": "float"})))
+
+
+@pytest.mark.parametrize(
+    ("where", "value", "same"),
+    [
+        ("max_age_seconds", 5.0, True),
+        ("on_stale", "error", True),
+        ("defaults", {"pace": 7.0}, True),
+        ("endpoints", ["churn", "other"], True),
+        ("key", "user", False),
+        ("source/lateness_seconds", 11.0, False),
+        ("source/features/spent_1d/window_seconds", 60, False),
+    ],
+)
+def test_what_is_computed_depends_on_a_part_of_it(where: str, value: object, same: bool) -> None:
+    """Key and source are what is computed; how it is served and where can change without computing anything anew."""
+    assert (computed(read(GOOD)) == computed(read(changed(where, value)))) == same
+
+
+def test_endpoints_are_part_of_it_where_they_are_the_source() -> None:
+    """A view of an endpoint's own predictions is another one where the endpoints are others; their order is nothing."""
+    own = replace(read(GOOD), endpoints=("a", "b"), source=Stream(predictions=True, features={"n": Aggregate("count", window_seconds=60)}))
+    assert computed(own) == computed(replace(own, endpoints=("b", "a")))
+    assert computed(own) != computed(replace(own, endpoints=("a",)))
+
+
+def test_a_default_is_a_number_that_can_be_stored() -> None:
+    """Whole numbers beyond 64 bits are refused."""
+    assert [fits(2**63 - 1, "int"), fits(-(2**63), "float")] == [True, True]
+    assert [fits(2**63, "int"), fits(-(2**63) - 1, "float")] == [False, False]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -183,3 +184,55 @@ def test_sqlite_is_not_asked_where_the_client_says_all(folder: Path) -> None:
     with pytest.raises(sqlite3.ProgrammingError):
         view.table.values("17")
     assert fill(view, {"age": 1, "plan": "a"}, ("age", "plan")) == {"age": 1, "plan": "a"}
+
+
+def spoil(folder: Path, name: str, key: str, values: bytes) -> None:
+    """Write that for the values of an entity."""
+    with closing(sqlite3.connect(path_of(folder, name, 3), isolation_level=None)) as other:
+        other.execute("UPDATE rows SET features = ? WHERE key = ?", (values, key))
+
+
+@pytest.mark.parametrize("values", [b"", b"\xc1garbage", b"\x91\x01"])
+def test_a_row_that_cannot_be_read_is_answered_as_stale_features_are(folder: Path, values: bytes) -> None:
+    """By the defaults, or by an error of the view; nobody is told that they are young."""
+    for on_stale in ("default", "error"):
+        view = opened(folder, name=on_stale, on_stale=on_stale, defaults={"age": 7})
+        spoil(folder, on_stale, "17", values)
+        if on_stale == "error":
+            with pytest.raises(Unavailable, match="cannot be read") as caught:
+                fill(view, {"user_id": 17})
+            assert caught.value.code == "features-stale"
+            continue
+        filler = Filler([view], ("age",))
+        assert filler.fill(None, [{"user_id": 17}, {"user_id": 18}], ALONE, NOW)[1] == [{"age": 7}, {"age": 7}]
+        assert filler.told(NOW) == {"default": {"age_seconds": None, "generation": 3}}
+        filler.fill({"user_id": 18}, None, ALONE, NOW)
+        assert filler.told(NOW) == {"default": {"age_seconds": 10.0, "generation": 3}}
+
+
+def test_reads_that_fail_are_counted_each_and_logged_once(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A log that has a line for each row of each request says no more than one with one line."""
+    view = opened(folder)
+    spoil(folder, "users", "17", b"")
+    spoil(folder, "users", "18", b"\x91\x01")
+    for user in (17, 17, 17, 18):
+        fill(view, {"user_id": user})
+    assert view.uncounted == 4
+    assert [record.getMessage().partition("cannot be read: ")[0] for record in caplog.records] == ["feature view users, generation 3: "] * 2
+
+
+@pytest.mark.parametrize(("as_of", "served"), [(NOW + 60.0, 41), (NOW + 61.0, None), (NOW + 1e9, None)])
+def test_what_is_far_ahead_of_the_clock_is_too_old(folder: Path, as_of: float, served: int | None) -> None:
+    """A clock that was once ahead must not make a view young for ever; up to the declared age nobody can tell."""
+    assert fill(opened(folder, as_of=as_of, max_age_seconds=60.0), {"user_id": 17}, ("age",)) == {"age": served}
+
+
+def test_a_request_without_a_unit_is_an_unknown_entity(folder: Path) -> None:
+    """Predictions need no unit, so none is missing."""
+    assert fill(opened(folder, key="unit", defaults={"age": 7}), {"x": 1.0}) == {"x": 1.0, "age": 7, "plan": None}
+
+
+def test_the_keys_that_rows_may_say_are_known(folder: Path) -> None:
+    """Those of every view; the unit stands beside the rows."""
+    views = [opened(folder), opened(folder, name="others", key="unit"), opened(folder, name="more", key="x")]
+    assert Filler(views, ("x", "age")).keys == {"user_id", "x"}

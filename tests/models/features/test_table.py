@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -154,3 +155,67 @@ def test_numbers_that_are_equal_name_the_same_entity_and_others_do_not(number: f
     assert text is not None
     assert float(text) == number
     assert number != number // 1 or key_text(int(number)) == text
+
+
+def test_values_that_no_writer_can_have_written_are_a_database_error(path: Path) -> None:
+    """Of an entity and of the whole, whatever stands there: callers answer that as any other failed read."""
+    create(path, NAMES, ROWS, {"as_of": 5.0})
+    spoilt = (b"", b"\xc1", b"\x93\x01", b"\x92\x01\x02", b"\x93\x01\x02\x90", b"\x93\x01\x02\xa2\xff\xff", b"\x81\xa1a\x01", 17, "text")
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        for place, garbage in enumerate(spoilt):
+            other.execute("INSERT INTO rows VALUES (?, ?)", (f"spoilt{place}", garbage))
+        other.execute("UPDATE meta SET body = ?", (b"\x93\x01\x02\x03",))
+    with closing(Table(path, immutable=True)) as table:
+        for place in range(len(spoilt)):
+            with pytest.raises(sqlite3.DatabaseError):
+                table.values(f"spoilt{place}")
+        with pytest.raises(sqlite3.DatabaseError, match="what is said of the view cannot be decoded"):
+            table.meta()
+        assert table.get("17") is not None
+
+
+@pytest.mark.parametrize("immutable", [True, False])
+def test_damaged_pages_and_a_file_cut_short_are_database_errors(path: Path, immutable: bool) -> None:
+    """Not the end of the process, as they would be where the file is mapped; what is opened later is not found."""
+    create(path, NAMES, ((f"user{number}", (number, "x" * 50, True)) for number in range(2000)), {})
+    with closing(Table(path, immutable=immutable)) as table:
+        data = bytearray(path.read_bytes())
+        data[8192:] = b"\xff" * (len(data) - 8192)
+        path.write_bytes(data)
+        with pytest.raises(sqlite3.DatabaseError):
+            table.get("user7")
+        os.truncate(path, 8192)
+        with pytest.raises(sqlite3.DatabaseError):
+            table.get("user999")
+    with pytest.raises(NotFound, match="malformed"):
+        Table(path, immutable=immutable)
+
+
+def test_a_full_disk_is_told_and_stores_nothing(path: Path, writer: Writer) -> None:
+    """SQLite's own error, whether it has rolled back by itself or not; with room again the same writer goes on."""
+    writer.put_many([("a", {"n": 1}, b"s1")], {"at": 1})
+    many = [(f"user{number}", {"n": number}, b"x" * 1000) for number in range(1000)]
+    pages = writer._connection.execute("PRAGMA page_count").fetchone()[0]
+    writer._connection.execute(f"PRAGMA max_page_count = {pages + 3}")
+    with pytest.raises(sqlite3.OperationalError, match="full"):
+        writer.put_many(many, {"at": 2})
+    assert (dict(writer.states()), writer.meta()) == ({"a": b"s1"}, {"at": 1})
+    writer._connection.execute("PRAGMA max_page_count = 1000000")
+    writer.put_many(many, {"at": 3})
+    assert (len(dict(writer.states())), writer.meta()) == (1001, {"at": 3})
+
+
+def test_a_writer_of_something_else_is_refused(path: Path) -> None:
+    """One error, and the file stays as it is."""
+    path.parent.mkdir()
+    path.write_bytes(b"no database at all" * 1000)
+    with pytest.raises(sqlite3.DatabaseError):
+        Writer(path, ("n", "mean"))
+    assert path.read_bytes() == b"no database at all" * 1000
+
+
+def test_half_a_surrogate_pair_names_no_entity(path: Path) -> None:
+    """It cannot be asked for, so it is not there."""
+    create(path, NAMES, ROWS, {})
+    with closing(Table(path, immutable=True)) as table:
+        assert table.get("\udcff") is None

@@ -216,9 +216,10 @@ def test_what_is_told_is_json_from_the_first_moment():
     """Before the first label each score is null, never NaN, and all are builtins."""
     for case in CASES.values():
         told = case.learner().describe()
-        assert set(told) == {"labels", "quarantined", "scores", "rolling", "served", "drift"}
+        assert set(told) == {"labels", "quarantined", "broken", "scores", "rolling", "served", "drift"}
         assert json.loads(json.dumps(told, allow_nan=False)) == told
         assert set(told["scores"].values()) == {None}
+        assert told["broken"] == {"times": 0, "last": None, "reason": None}
 
 
 def test_an_infinite_answer_is_not_learnt_from():

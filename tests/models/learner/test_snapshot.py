@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from core.errors import Rejected
 from core.values import Position
-from models.learner.snapshot import key, sign, verify
+from models.learner.snapshot import key, read_key, seal, sign, unseal, verify
 
 KEY = bytes(range(32))
 GIVEN = {"key": KEY, "version": "churn@1", "number": 17, "position": Position(2, 4096), "river": "0.26.1", "artefact": b"model"}
@@ -92,11 +92,54 @@ def test_processes_that_come_at_once_get_one_key(tmp_path):
 
 @pytest.mark.parametrize("length", [0, 31, 33])
 def test_a_key_of_another_length_is_rejected(tmp_path, length):
-    """It says what to do."""
+    """It says what to do: another key would not verify what is stored."""
     (tmp_path / "k").write_bytes(bytes(length))
     (tmp_path / "k").chmod(0o600)
-    with pytest.raises(Rejected, match=r"expected a key of 32 bytes.*remove it"):
+    with pytest.raises(Rejected, match=r"expected a key of 32 bytes.*put the home's own key back"):
         key(tmp_path / "k")
+
+
+def test_whoever_only_verifies_makes_no_key(tmp_path):
+    """A replay or a worker that comes first, perhaps as another user, leaves it to the learner."""
+    with pytest.raises(Rejected, match=r"snapshot\.key: No such file"):
+        read_key(tmp_path / "snapshot.key")
+    assert list(tmp_path.iterdir()) == []
+    made = key(tmp_path / "snapshot.key")
+    assert read_key(tmp_path / "snapshot.key") == made
+
+
+@pytest.mark.parametrize("asked", [key, read_key])
+def test_a_key_that_cannot_be_read_is_rejected(tmp_path, asked):
+    """With what the system said of it."""
+    with pytest.raises(Rejected, match="Is a directory"):
+        asked(tmp_path)
+    (tmp_path / "file").touch()
+    with pytest.raises(Rejected, match="Not a directory"):
+        asked(tmp_path / "file" / "k")
+
+
+def test_what_was_sealed_is_unsealed():
+    """And is the state itself, but for what stands before it."""
+    assert unseal(KEY, "s", seal(KEY, "s", b"state")) == b"state"
+    assert unseal(KEY, "s", seal(KEY, "s", b"")) == b""
+
+
+@pytest.mark.parametrize(
+    ("key", "signature", "sealed"),
+    [
+        (KEY[::-1], "s", seal(KEY, "s", b"state")),
+        (KEY, "t", seal(KEY, "s", b"state")),
+        (KEY, "s", seal(KEY, "s", b"state")[:-1] + b"E"),
+        (KEY, "s", seal(KEY, "s", b"state")[1:]),
+        (KEY, "s", b"state"),
+        (KEY, "s", b""),
+        (KEY, "", seal(KEY, "s", b"state")),
+    ],
+)
+def test_a_state_that_was_changed_or_is_of_another_snapshot_is_rejected(key, signature, sealed):
+    """Before anything of it is unpickled."""
+    with pytest.raises(Rejected, match="beside its model"):
+        unseal(key, signature, sealed)
 
 
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o666])

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from river import (
     anomaly,
+    base,
     compose,
     datasets,
     forest,
@@ -45,6 +46,34 @@ class Case(NamedTuple):
 @cache
 def _registered(make: Callable[[], Any]) -> bytes:
     return pickle.dumps(make())
+
+
+class Taught(base.Classifier):
+    """Knows how many rows it learnt; a row can have it do the worst."""
+
+    def __init__(self) -> None:
+        self.learnt = 0
+        self.held: Any = None
+
+    def predict_proba_one(self, x: dict[str, Any]) -> dict[Any, float]:
+        if x.get("ask"):
+            raise x["ask"]
+        return {True: 1 / (2 + self.learnt)}
+
+    def learn_one(self, x: dict[str, Any], y: Any) -> None:
+        self.learnt += 1
+        if x.get("hold"):
+            self.held = lambda: y
+        if x.get("free"):
+            self.held = None
+        if x.get("learn"):
+            raise x["learn"]
+
+
+def learner_of(make: Callable[[], Any], card: RiverCard | None = None, probes: Any = (), **settings: Any) -> Learner:
+    """One of a model that has learnt nothing, a classifier where no card says otherwise."""
+    case = Case(card or BOOL, make, chicks)
+    return Learner(case.card, LearnerSettings(**settings), case.fresh, probes)
 
 
 def lesson(x: dict[str, Any], label: Any, at: float = 1.0) -> Lesson:
