@@ -31,7 +31,7 @@ class ExamplePost(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=T
 
 
 class Taker(NamedTuple):
-    """What a model's learner takes: the features of its newest learning version; `truth` raises Invalid on a label that is none of its kind."""
+    """What a model's learner takes: the features of its newest learning version. `truth` raises Invalid on a label of another kind."""
 
     version: VersionId
     inputs: Inputs
