@@ -266,20 +266,6 @@ def begin(position: Position, at: float) -> Progress:
     return Progress(position, at, at, position.segment, position.segment, at, {}, Counts(), checkpoints.nothing(position, at))
 
 
-def recovered(position: Position, at: float, oldest: int) -> Progress:
-    """The progress of a learner that goes on at `position`, where journal time is `at`, and whose progress is lost.
-
-    All that the journal still holds, from segment `oldest` on, has to be seen by `recall`.
-    """
-    ends = dict.fromkeys(range(oldest, position.segment), at)
-    return read_again(Progress(position, at, at, position.segment, oldest, 0.0, ends, Counts(), checkpoints.nothing(position, at)), oldest)
-
-
-def read_again(progress: Progress, oldest: int) -> Progress:
-    """The same without the checkpoint: `recall` has to see all that matters, from segment `oldest` on."""
-    return msgspec.structs.replace(progress, stored=checkpoints.nothing(Position(oldest, 0), 0.0))
-
-
 def time_of(entry: Entry) -> float:
     """When the event of the entry came; 0 where it is none that can be read."""
     return _look(entry.payload)[1]

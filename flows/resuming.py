@@ -11,11 +11,11 @@ from msgspec.structs import replace
 
 from core.errors import Rejected
 from core.values import Position
-from flows import lessons, snapshots
+from flows import checkpoints, lessons, snapshots
 from flows.course import Course
 from flows.follow import Follower, between
 from flows.learners import learner_reader
-from flows.lessons import Lessons, Progress
+from flows.lessons import Counts, Lessons, Progress
 from flows.origin import Origin
 from flows.snapshots import Made, Resumed
 from journal import segments
@@ -83,7 +83,7 @@ class Resumption:
         if found.position > self._start:
             return lessons.begin(self._start, self._at)
         if resumed.memory is None:
-            return lessons.recovered(self._start, self._at, min(self._oldest, self._start.segment))
+            return _recovered(self._start, self._at, min(self._oldest, self._start.segment))
         # The position alone may have been moved since, and with it the journal's time.
         return replace(resumed.memory.progress, at=max(resumed.memory.progress.at, self._at))
 
@@ -93,7 +93,7 @@ class Resumption:
             made.checkpoints.load(bodies)
         except Rejected as error:
             _log.warning("learner of %s: %s; the journal is read again", self._origin.version, error.message)
-            made = self._made(lessons.read_again(progress, min(self._oldest, self._start.segment)))
+            made = self._made(_read_again(progress, min(self._oldest, self._start.segment)))
         made.recall(kept(between(self._journal, made.scan_start, self._start), aside))
         return made
 
@@ -109,3 +109,17 @@ class Resumption:
 def kept(entries: Iterable[Entry], aside: Collection[Position]) -> Iterable[Entry]:
     """What is not put aside: that stays so, also where a learner was stopped and goes on from its snapshot."""
     return (entry for entry in entries if entry.address.position not in aside) if aside else entries
+
+
+def _recovered(position: Position, at: float, oldest: int) -> Progress:
+    """The progress of a learner that goes on at `position`, where journal time is `at`, and whose progress is lost.
+
+    All that the journal still holds, from segment `oldest` on, has to be seen by `recall`.
+    """
+    ends = dict.fromkeys(range(oldest, position.segment), at)
+    return _read_again(Progress(position, at, at, position.segment, oldest, 0.0, ends, Counts(), checkpoints.nothing(position, at)), oldest)
+
+
+def _read_again(progress: Progress, oldest: int) -> Progress:
+    """The same without the checkpoint: `recall` has to see all that matters, from segment `oldest` on."""
+    return replace(progress, stored=checkpoints.nothing(Position(oldest, 0), 0.0))

@@ -17,7 +17,7 @@ from models.learner.settings import RiverKind
 HORIZON = "horizon"
 """The feature of a forecaster that says how many steps ahead; 1 where it is absent."""
 FARTHEST = 10_000
-"""Steps ahead: a request must not keep a process busy for as long as it likes."""
+"""Steps ahead: a request must not keep a process busy for as long as it likes. Of what lies beyond, a model says nothing."""
 
 
 class Asked(NamedTuple):
@@ -157,7 +157,7 @@ def _gives_probabilities(model: Any) -> bool:
 def _forecast(model: Any, x: dict[str, Value]) -> float | None:
     ahead = max(1, int(x.get(HORIZON, 1) or 1))
     if ahead > FARTHEST:
-        raise ValueError(f"{HORIZON}: expected at most {FARTHEST} steps, got {ahead}")
+        return None
     others = _others(x)
     try:
         found: list[float] = model.forecast(horizon=ahead, xs=[others] * ahead if others else None)

@@ -118,7 +118,7 @@ def _shown(examples: list[Example]) -> Iterator[Example]:
 
 def _page(found: Mapping[str, Any]) -> list[str]:
     stale = found["staleness_seconds"]
-    applied = "served by every worker" if found["applied"] else "not served by every worker"
+    applied = "every worker keeps up" if found["applied"] else "not every worker keeps up"
     lines = [
         f"{found['version']}  {found['state']}: {found['labels']} labels learnt, snapshot {found['snapshot']} ({applied})",
         f"  staleness: {'unknown' if stale is None else f'{stale:.2f} s'}",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from core.ids import VersionId
 from core.values import Position
 from flows import register
 from models.learner import snapshot
+from models.learner.settings import LearnerSettings, LearnsFrom
 from routing.changes import Who
 from store import learners
 from store.blobs import Blobs
@@ -48,8 +50,15 @@ class LearningWorld:
         path.write_bytes(pickle.dumps(linear_model.LogisticRegression()))
         sample.write_text("a,b,y\n1.0,2.0,true\n2.0,1.5,false\n")
         who = Who("me", 5.0, "")
-        register.register(self.store, self.blobs, "river", path, who, sample=sample, target="y", trust_pickle=True)
-        register.register(self.store, self.blobs, "still", path, who, sample=sample, target="y", trust_pickle=True, learning="off")
+        self._register = partial(
+            register.register, self.store, self.blobs, path=path, who=who, sample=sample, target="y", trust_pickle=True
+        )
+        self._register(model="river")
+        self._register(model="still", learning="off")
+
+    def register_again(self, learns_from: LearnsFrom) -> VersionId:
+        """The next version of `river`, which learns from these rows."""
+        return self._register(model="river", learning=LearnerSettings(learns_from=learns_from))
 
     def publish(self, number: int, model: Any, *, artefact: bytes | None = None, at: float = 10.0, **status: Any) -> None:
         """Store a signed snapshot of `model`; of other bytes where `artefact` is given, signed as if they were right."""

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from core.errors import Conflict, ModelFailed, NotFound
+from core.errors import Conflict, ModelFailed, NotFound, Rejected
 from core.values import Position
 from flows import snapshots
 from flows.learn import NEWS_SECONDS
@@ -73,6 +73,23 @@ def test_a_state_that_cannot_be_served_is_tried_now_and_then(make: Make) -> None
         assert len(dumped) == 2
     world.drain(learning)
     assert world.status()["state"] == "learning"
+
+
+def test_a_challenger_that_cannot_be_pickled(make: Make, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    """Is dropped, and the log says why; learning goes on."""
+
+    def refuse(_: object) -> bytes:
+        raise Rejected("it holds a lock")
+
+    world = make()
+    grown = iter([line()])
+    monkeypatch.setattr(Learner, "grown", lambda self: next(grown, None))
+    monkeypatch.setattr("flows.course.factory.dump", refuse)
+    world.pair(1.0, 5.0)
+    world.pair(2.0, 6.0)
+    assert (world.learn()["labels"], "it holds a lock" in caplog.text) == (2, True)
+    with pytest.raises(NotFound):
+        world.card("m@3")
 
 
 def unserved(*_: object) -> None:

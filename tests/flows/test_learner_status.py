@@ -8,20 +8,22 @@ from typing import Any
 import pytest
 
 from core import events
-from core.errors import Conflict, NotFound
+from core.errors import Conflict, JournalError, NotFound
 from core.events import Example, Observed, Predicted, Restored
 from core.ids import Address, format_prediction_id
 from core.values import START, Output, Position
 from flows import learner
+from flows.deploy import ArmSpec, create
 from flows.learners import learner_reader
 from flows.staleness import Watched, staleness
 from journal.reader import Reader
 from journal.writer import Writer
+from models.learner.settings import LearnsFrom
 from routing.changes import Who
 from store import audit, learners, positions, workers
 from store.learners import Refused
-from tests.flows.flow_world import World
-from tests.flows.learning_world import RIVER, LearningWorld, taught
+from tests.flows.flow_world import World, order
+from tests.flows.learning_world import RIVER, STILL, LearningWorld, taught
 
 WHO = Who("me", 20.0, "")
 
@@ -59,6 +61,7 @@ def test_before_it_has_begun(learning: LearningWorld) -> None:
     assert (found["version"], found["running"], found["state"], found["labels"], found["snapshot"]) == ("river@1", True, "beginning", 0, 0)
     assert (found["published"], found["applied"], found["staleness_seconds"]) == (None, False, 0.0)
     assert found["settings"]["learns_from"] == "own"
+    assert show(learning, "river@1") == found
 
 
 def test_what_it_has_published_is_told(learning: LearningWorld) -> None:
@@ -76,6 +79,45 @@ def test_what_it_has_published_is_told(learning: LearningWorld) -> None:
     with learning.store.write() as connection:
         workers.report(connection, "w2", 29.0, {"plans": {}, "failed": [], "snapshots": {"river@1": 3}})
     assert show(learning)["applied"]
+
+
+@pytest.mark.parametrize(("before", "applied"), [(1.9, True), (2.1, False)])
+def test_who_keeps_up(learning: LearningWorld, before: float, applied: bool) -> None:
+    """A worker reports once a second, and a snapshot may come three times: one that is a little older will do."""
+    learning.publish(9, taught(1), at=20.0)
+    told = {"plans": {}, "failed": [], "snapshots": {"river@1": 4}, "snapshots_published": {"river@1": 20.0 - before}}
+    with learning.store.write() as connection:
+        workers.report(connection, "w1", 29.0, told)
+    assert (show(learning)["workers"], show(learning)["applied"]) == ({"w1": 4}, applied)
+
+
+@pytest.mark.parametrize(("learns_from", "stale"), [("own", 0.0), ("arms", 20.0)])
+def test_whose_labels_are_waited_for(learning: LearningWorld, learns_from: LearnsFrom, stale: float) -> None:
+    """A row of another arm is learnt only where that is declared."""
+    learning.register_again(learns_from)
+    create(learning.world.place, "e", {"control": ArmSpec("river@2", 1), "other": ArmSpec(str(STILL), 1)}, {}, 1.0, "s", order())
+    (theirs,) = log(learning.journal, predicted(9.0))
+    log(learning.journal, label(10.0, theirs))
+    assert show(learning, "river@2")["staleness_seconds"] == stale
+
+
+def test_an_order_that_may_not_be_durable(learning: LearningWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It stands in the journal and in the audit log, and whoever gave it is told what may become of it."""
+
+    def fail(*_: object) -> None:
+        raise JournalError("journal: the fsync of segment 1 failed")
+
+    monkeypatch.setattr(Writer, "flush", fail)
+    with pytest.raises(JournalError, match="river@1 goes on from river@1, but a power cut could undo it"):
+        learner.rollback(learning.store, learning.journal, "river", 1, WHO)
+    monkeypatch.undo()
+    reader = Reader(learning.journal, START)
+    try:
+        assert [events.decode(entry.payload) for entry in reader.read(10)] == [Restored(20.0, "river@1", "river@1")]
+    finally:
+        reader.close()
+    with learning.store.read() as connection:
+        assert audit.newest(connection, 1)[0]["action"] == "model.learner.rollback"
 
 
 def test_staleness_is_the_age_of_the_oldest_label(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -12,9 +13,11 @@ from click.testing import CliRunner
 
 from server import supervisor
 from server.cli import cli
-from server.processes import LEARNING, NOT_NOW
+from server.processes import LEARNING, NOT_NOW, SUPERVISOR, command
 from server.supervisor import Child
+from tests.flows.learn_world import LearnWorld
 
+ROOT = Path(__file__).parents[2]
 PATIENCE = 30.0
 CHILD = """
 import pathlib, sys
@@ -51,6 +54,21 @@ def test_what_crashes_goes_on_carefully(tmp_path: Path) -> None:
 def test_what_cannot_go_on_now_is_no_crash(tmp_path: Path) -> None:
     """A store that could not be read says nothing against any event."""
     assert starts(tmp_path / "told", NOT_NOW, 3) == ["", "", ""]
+
+
+def test_a_learner_whose_key_cannot_be_read_says_so(tmp_path: Path) -> None:
+    """In its status, since it cannot even begin."""
+    world = LearnWorld(tmp_path / "home")
+    try:
+        world.pair(1.0, 2.0)
+        world.learn()
+        (tmp_path / "home" / "snapshots.key").write_bytes(b"short")
+        environ = {**os.environ, "TILTYARD_HOME": str(tmp_path / "home"), "PYTHONPATH": str(ROOT), SUPERVISOR: str(os.getpid())}
+        done = subprocess.run(command("server.reader", "learn:m@1"), env=environ, cwd=ROOT, timeout=2 * PATIENCE, check=False)
+        assert (done.returncode, world.status()["state"], world.status()["labels"]) == (1, "failing", 1)
+        assert "snapshots.key" in world.status()["reason"]
+    finally:
+        world.close()
 
 
 @pytest.mark.parametrize("given", ["2", ""])

@@ -55,7 +55,7 @@ def examples(learning: LearningWorld) -> list[Any]:
 def test_a_page_for_people(learning: LearningWorld) -> None:
     """What has been learnt, how well, and how the answers were that users saw."""
     page = run("model", "learner", "river").output
-    assert page.startswith("river@1  learning: 7 labels learnt, snapshot 3 (not served by every worker)")
+    assert page.startswith("river@1  learning: 7 labels learnt, snapshot 3 (not every worker keeps up)")
     rows = [line.split() for line in page.splitlines()]
     assert ["before", "learning", "7", "Accuracy", "0.75", "-"] in rows
     assert ["as", "served", "by", "e/control", "6", "Accuracy", "0.5", "-"] in rows

@@ -20,7 +20,7 @@ def upgrade() -> None:
         sa.Column("offset", sa.Integer(), nullable=False),
         sa.Column("at", sa.Float(), nullable=False),
         sa.Column("published", sa.Float(), nullable=False),
-        sa.Column("river", sa.String(length=20), nullable=False),
+        sa.Column("river", sa.String(length=50), nullable=False),
         sa.Column("signature", sa.String(length=64), nullable=False),
         sa.Column("artefact", sa.LargeBinary(), nullable=False),
         sa.Column("state", sa.LargeBinary(), nullable=False),
