@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from core.errors import ModelFailed, Rejected
 from core.events import Restored
+from core.values import Position
 from flows.lessons import Lessons
 from journal.reader import Entry
 from models import factory
@@ -15,6 +16,13 @@ from models.learner.learner import Learner, Lesson
 from store.learners import MOST_QUARANTINED, Refused
 
 _log = logging.getLogger("tiltyard.learn")
+
+
+class Grown(NamedTuple):
+    """A challenger that has learnt enough, as a pickle, and up to where in the journal."""
+
+    artefact: bytes
+    position: Position
 
 
 class Course:
@@ -33,8 +41,7 @@ class Course:
         """Lessons so far, scored or learnt as well."""
         self.refused: list[Refused] = []
         """The newest rows that could not be learnt, until somebody takes them away; so with the others."""
-        self.grown: list[bytes] = []
-        """Challengers that have learnt enough, as pickles of that moment."""
+        self.grown: list[Grown] = []
         self.restored = False
 
     def follow(self, entries: Sequence[Entry]) -> None:
@@ -58,11 +65,11 @@ class Course:
         # Asked for at every lesson: what is registered then follows from the journal, and not from when it is published.
         grown = self.learner.grown()
         if grown is not None:
-            self._keep(grown)
+            self._keep(grown, entry.next)
 
-    def _keep(self, grown: Any) -> None:
+    def _keep(self, grown: Any, position: Position) -> None:
         try:
-            self.grown.append(factory.dump(grown))
+            self.grown.append(Grown(factory.dump(grown), position))
         except Rejected as error:
             _log.error("a challenger that has grown is dropped: %s", error.message)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib.metadata import version
+from platform import python_version
 from typing import Any, NamedTuple
 
 import msgspec
@@ -30,7 +32,7 @@ class Keep(NamedTuple):
     alias: str
 
 
-def package_of(origin: Origin, blobs: Blobs, artefact: bytes, learnt: Learnt, source: str, alias: str = "") -> Keep:
+def package_of(origin: Origin, blobs: Blobs, artefact: bytes, learnt: Learnt, source: str) -> Keep:
     """The pickle of a model as a static version: its blobs are stored here.
 
     Raises ModelFailed where the model does not answer its golden rows, Rejected where it cannot be revived, OSError.
@@ -38,7 +40,8 @@ def package_of(origin: Origin, blobs: Blobs, artefact: bytes, learnt: Learnt, so
     model = origin.revive(artefact)
     golden = Golden(origin.golden.rows, origin.answers(model))
     stored = {"artefact": blobs.put(artefact), "golden": blobs.put(msgspec.json.encode(golden))}
-    return Keep(known.encode(card_of(origin, {**origin.card.blobs, **stored}, learnt, source, digest(artefact))), alias)
+    card = card_of(origin, {**origin.card.blobs, **stored}, learnt, source, digest(artefact))
+    return Keep(known.encode(card), CHALLENGER if learnt.by == "challenger" else "")
 
 
 def card_of(origin: Origin, stored: dict[str, str], learnt: Learnt, source: str, source_digest: str) -> Card:
@@ -48,16 +51,23 @@ def card_of(origin: Origin, stored: dict[str, str], learnt: Learnt, source: str,
         blobs=stored,
         source=source,
         source_digest=source_digest,
-        notes=(f"learnt {learnt.labels} labels from {learnt.base}, up to {Position(*learnt.position)} of the journal",),
+        versions={**origin.card.versions, "python": python_version(), "river": version("river")},
+        notes=(_told(learnt),),
         river=replace(origin.river, settings=None, learnt=learnt),
     )
 
 
+def _told(learnt: Learnt) -> str:
+    """What it has learnt from decides what it sees, also when it does not learn any more: so the card says it."""
+    rows = f"the rows that the learner of {learnt.taught_as} learns ({learnt.learns_from})"
+    return f"learnt {learnt.labels} labels, beginning as {learnt.base}, of {rows}, up to {Position(*learnt.position)} of the journal"
+
+
 def register(connection: sa.Connection, model: str, keep: Keep, by: str, at: float, **detail: Any) -> VersionId:
     """Register it as the next version of `model`."""
-    version = registry.add_version(connection, model, keep.card, by, at)
-    audit.write(connection, at, by, "model.register", str(version), **detail)
+    made = registry.add_version(connection, model, keep.card, by, at)
+    audit.write(connection, at, by, "model.register", str(made), **detail)
     if keep.alias:
-        registry.set_alias(connection, version, keep.alias, by, at)
-        audit.write(connection, at, by, "model.alias", str(version), alias=keep.alias)
-    return version
+        registry.set_alias(connection, made, keep.alias, by, at)
+        audit.write(connection, at, by, "model.alias", str(made), alias=keep.alias)
+    return made

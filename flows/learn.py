@@ -224,16 +224,20 @@ class Learning:
         """The versions that are registered with this snapshot: challengers that have grown, and every so many times the snapshot itself."""
         settings, learner = self._origin.settings, self._course.learner
         grown, self._course.grown = self._course.grown, []
-        found = [self._keep(model, number, settings.fresh_labels, position, keeping.CHALLENGER) for model in grown]
+        name, rows = str(self._version), settings.learns_from
+        found = [
+            self._keep(one.artefact, Learnt(name, number, settings.fresh_labels, one.position, name, rows, "challenger")) for one in grown
+        ]
         if settings.keep_every and number % settings.keep_every == 0:
-            found.append(self._keep(self._made.artefact, number, learner.labels, position, ""))
+            found.append(
+                self._keep(self._made.artefact, Learnt(name, number, learner.labels, (position.segment, position.offset), name, rows))
+            )
         return [keep for keep in found if keep is not None]
 
-    def _keep(self, artefact: bytes, number: int, labels: int, position: Position, alias: str) -> Keep | None:
-        learnt = Learnt(str(self._version), number, labels, (position.segment, position.offset))
-        source = f"{alias or 'snapshot'} {number} of {self._version}"
+    def _keep(self, artefact: bytes, learnt: Learnt) -> Keep | None:
+        source = f"{learnt.by} {learnt.snapshot} of {self._version}"
         try:
-            return keeping.package_of(self._origin, self._school.blobs, artefact, learnt, source, alias)
+            return keeping.package_of(self._origin, self._school.blobs, artefact, learnt, source)
         except (OSError, TiltyardError) as error:
             # Learning goes on: a full disk, or a challenger that does not answer, costs this version alone.
             _log.error("%s: %s could not be kept as a version: %s", self._reader, source, error)

@@ -204,7 +204,7 @@ def _wanted(connection: sa.Connection, reference: str, to: str | int) -> tuple[V
     version, _ = _find(connection, reference)
     target = VersionId(version.model, to) if isinstance(to, int) else parse_version(to, "to")
     river = known.decode_card(registry.version_row(connection, target).card).river
-    if target != version and (river is None or river.learnt is None or river.learnt.base != str(version)):
+    if target != version and (river is None or river.learnt is None or not river.learnt.is_of(str(version))):
         raise Conflict(f"to: {target} is no version that the learner of {version} has kept", field="to", code="not-kept")
     return version, target
 
@@ -235,7 +235,7 @@ def _kept(connection: sa.Connection, version: VersionId) -> list[dict[str, Any]]
     rows = registry.newest_versions(connection, version.model, _MOST_LOOKED_AT)
     found = ((row, known.decode_card(row.card).river) for row in rows)
     kept = [
-        (row, river.learnt) for row, river in found if river is not None and river.learnt is not None and river.learnt.base == str(version)
+        (row, river.learnt) for row, river in found if river is not None and river.learnt is not None and river.learnt.is_of(str(version))
     ]
     return [_shown(row, learnt.snapshot, learnt.labels) for row, learnt in kept[:MOST_SHOWN]]
 

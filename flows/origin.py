@@ -72,7 +72,7 @@ class Origin:
         except (Invalid, NotFound):
             return None
         learnt = None if card.river is None else card.river.learnt
-        if other != self.version and (learnt is None or learnt.base != str(self.version)):
+        if other != self.version and (learnt is None or not learnt.is_of(str(self.version))):
             return None
         return package.river_of(card, self._blobs.get)
 

@@ -212,7 +212,8 @@ def _unlike(question: Question, live: _Live, stop: Position) -> str | None:
 
 def _register(source: Source, into: str, origin: Origin, other: Origin, course: Course, stop: Position, artefact: bytes, who: Who) -> str:
     """The next version of `into`, which does not learn."""
-    learnt = Learnt(str(other.version), 0, course.learner.labels, (stop.segment, stop.offset))
+    labels, rows = course.learner.labels, origin.settings.learns_from
+    learnt = Learnt(str(other.version), 0, labels, (stop.segment, stop.offset), str(origin.version), rows, "replay")
     keep = keeping.package_of(other, source.blobs, artefact, learnt, f"replay of {origin.version}")
     with source.store.write() as connection:
         return str(keeping.register(connection, into, keep, who.by, who.at, replay=str(origin.version)))

@@ -36,12 +36,23 @@ class LearnerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
 
 
 class Learnt(msgspec.Struct, frozen=True):
-    """Where a version came from that a learner published: the learning version, its snapshot, the labels and the place in the journal."""
+    """Where a version came from that has learnt: what it was at first, the snapshot, the labels, and up to where in the journal.
+
+    `by`: it is a snapshot of the learner of `base`, its grown challenger, or the result of a replay. The rows are those that the
+    learner of `taught_as` learns, as it `learns_from`.
+    """
 
     base: str
     snapshot: int
     labels: int
     position: tuple[int, int]
+    taught_as: str
+    learns_from: LearnsFrom
+    by: Literal["snapshot", "challenger", "replay"] = "snapshot"
+
+    def is_of(self, version: str) -> bool:
+        """Whether the learner of `version` published it, so that it can go back to it."""
+        return self.base == version and self.by != "replay"
 
 
 class RiverCard(msgspec.Struct, frozen=True, kw_only=True):

@@ -15,8 +15,10 @@ from river import linear_model
 
 from core.clock import to_rfc3339
 from core.errors import Conflict, Invalid, NotFound
+from core.ids import VersionId
 from flows import replay as replays
 from flows.deploy import ShadowSpec
+from flows.origin import Origin
 from journal import segment
 from models.learner.fingerprint import fingerprint
 from models.package import load
@@ -141,6 +143,13 @@ def test_the_result_as_a_version(world: LearnWorld) -> None:
     assert card.river.learnt is not None
     assert (card.river.settings, card.river.learnt.base, card.river.learnt.labels) == (None, "m@1", 20)
     assert load(card, world.blobs.get).predict([[1.5]])[0].value == taught().predict_one({"x": 1.5})
+    assert "the rows that the learner of m@1 learns (own)" in card.notes[0]
+
+
+def test_a_learner_never_was_what_a_replay_made(world: LearnWorld) -> None:
+    """So it cannot go back to it."""
+    made = world.replay(into="m")["into"]
+    assert Origin(world.store, world.blobs, VersionId("m", 1)).state_of(made) is None
 
 
 def test_what_expired(world: LearnWorld) -> None:
