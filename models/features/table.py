@@ -173,7 +173,8 @@ class Writer:
 
     def states(self) -> Iterator[tuple[str, bytes]]:
         """The key and state of every entity. Raises sqlite3.Error."""
-        yield from self._connection.execute("SELECT key, state FROM states")
+        for key, state in self._connection.execute("SELECT key, state FROM states"):  # noqa: UP028 - the cursor is not to be closed with it
+            yield key, state
 
     def put_many(
         self, rows: Iterable[tuple[str, Mapping[str, Value], bytes | None]], meta: Mapping[str, Any], gone: Iterable[str] = ()
