@@ -131,7 +131,7 @@ class Swapper:
             return
         try:
             runtime = self._revive(one.card, row)
-            one.seconds_per_row = seconds_per_row(runtime, self._row(version, one.card), budget=0.0)
+            one.seconds_per_row = seconds_per_row(runtime, self._row(version, one.card), budget=0.0, timer=time.thread_time)
         except BaseException as error:  # of the model, of the key or of a blob: it must not keep this process from its other versions
             why = error.message if isinstance(error, TiltyardError) else reason(error)
             self._fail(version, Failed(row.number, why, self._timer() + AGAIN_SECONDS))

@@ -78,7 +78,7 @@ def _tick(home: Home, recorder: record.Recorder, writer: Writer, at: float) -> N
 
 def _learn(home: Home, version: VersionId, *, careful: bool) -> None:
     # Labels are to be served within a second, but never at the cost of answers.
-    os.nice(5)
+    os.nice(10)
     _limit_memory(home.settings.learner_memory_bytes)
     from flows.learn import Learning, School, tell_failure  # here, because only learners need River for certain
     from models.learner.snapshot import key
