@@ -29,6 +29,18 @@ class Output(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     probabilities: dict[str, float] | msgspec.UnsetType = msgspec.UNSET
 
 
+def read_label(text: str) -> float | int | bool | None:
+    """The number or truth value that a text stands for; None where it is neither."""
+    if text.lower() in ("true", "false"):
+        return text.lower() == "true"
+    for number in (int, float):
+        try:
+            return number(text)
+        except ValueError:
+            continue
+    return None
+
+
 def finite(total: float) -> float:
     """The total, or the largest number that can be stored where it is beyond: finite parts may add up to infinity."""
     return min(max(total, -sys.float_info.max), sys.float_info.max)

@@ -7,7 +7,7 @@ from typing import Literal, TypeAlias
 
 from msgspec import UNSET
 
-from core.values import Label, Output
+from core.values import Label, Output, read_label
 
 Loss: TypeAlias = Literal["error", "log_loss", "squared", "absolute"]
 """`error` is 0 or 1 and needs a label, `log_loss` needs probabilities, `squared` and `absolute` need a value."""
@@ -28,8 +28,8 @@ def same(own: Label, label: Label) -> bool:
     A label comes from a client, in JSON or CSV. Where both are text they must be equal: "01" is another class than "1".
     """
     if isinstance(own, str):
-        return own == label if isinstance(label, str) else own == str(label) or _read(own) == label
-    return own == (_read(label) if isinstance(label, str) else label)
+        return own == label if isinstance(label, str) else own == str(label) or read_label(own) == label
+    return own == (read_label(label) if isinstance(label, str) else label)
 
 
 def is_right(output: Output, label: Label) -> bool | None:
@@ -46,7 +46,7 @@ def true_class(output: Output, label: Label) -> str | None:
     if str(label) in output.probabilities:
         return str(label)
     text = isinstance(output.label, str)
-    return next((key for key in output.probabilities if same(key if text else _read(key) or 0, label)), None)
+    return next((key for key in output.probabilities if same(key if text else read_label(key) or 0, label)), None)
 
 
 def loss(kind: Loss, output: Output, label: Label) -> float | None:
@@ -104,15 +104,3 @@ def _log_loss(output: Output, label: Label) -> float | None:
     key = true_class(output, label)
     probability = 0.0 if key is None else output.probabilities[key]
     return -math.log(min(1.0, max(LEAST_PROBABILITY, probability))) + 0.0
-
-
-def _read(text: str) -> float | int | bool | None:
-    """The number or truth value that a text stands for; None where it is neither."""
-    if text.lower() in ("true", "false"):
-        return text.lower() == "true"
-    for number in (int, float):
-        try:
-            return number(text)
-        except ValueError:
-            continue
-    return None

@@ -7,7 +7,7 @@ from math import isfinite
 from typing import Any, TypeAlias
 
 from core.errors import Invalid
-from core.values import Label
+from core.values import Label, read_label
 from models.learner.settings import RiverCard
 
 Reader: TypeAlias = Callable[[Label], Any]
@@ -23,18 +23,6 @@ def reader(card: RiverCard) -> Reader:
     if card.kind == "classifier":
         return _CLASSES[card.label]
     return _truth if card.kind == "anomaly" else _number
-
-
-def read(text: str) -> float | int | bool | None:
-    """The number or truth value that a text stands for; None where it is neither."""
-    if text.lower() in ("true", "false"):
-        return text.lower() == "true"
-    for number in (int, float):
-        try:
-            return number(text)
-        except ValueError:
-            continue
-    return None
 
 
 def _given(label: Label) -> Label:
@@ -70,7 +58,7 @@ def _number(label: Label) -> float:
 
 
 def _read_number(label: Label, expected: str) -> float | int | bool:
-    found = read(label) if isinstance(label, str) else label
+    found = read_label(label) if isinstance(label, str) else label
     try:
         if found is not None and isfinite(found):
             return found

@@ -7,7 +7,7 @@ from typing import Any
 from msgspec import UNSET
 
 from core.errors import Invalid
-from core.values import Output
+from core.values import Output, read_label
 from models.learner import labels
 from models.learner.river_model import Asked
 from models.learner.scores import Scores
@@ -62,7 +62,7 @@ class Served:
 def _own_class(card: RiverCard, key: str, is_text: bool) -> Any:
     """The class that is served as `key`, as the metrics know it; where it is none of the model's, the text."""
     if card.label is None:
-        found = None if is_text else labels.read(key)
+        found = None if is_text else read_label(key)
         return key if found is None else found
     try:
         return labels.reader(card)(key)
