@@ -39,13 +39,6 @@ def world(bare: World, tmp_path: Path) -> Iterator[ViewWorld]:
     found.writer.close()
 
 
-def check(world: ViewWorld) -> None:
-    """What is served is what a computation from nothing gives at that position and time."""
-    rows, meta = world.served()
-    assert rows == world.recomputed(meta["time"], Position(*meta["position"]))
-    assert meta["rows"] == len(rows)
-
-
 def test_events_are_served_as_features(world: ViewWorld) -> None:
     """Events become the features of their entities; others of the journal are passed over."""
     world.click(2.0)
@@ -58,7 +51,7 @@ def test_events_are_served_as_features(world: ViewWorld) -> None:
     rows, meta = world.served()
     assert rows == {"ann": {"n": 2, "spent": 7.0, "pace": 3.5}, "bob": {"n": 1, "spent": 3.0, "pace": 3.0}}
     assert meta["figures"]["used"] == 3
-    check(world)
+    world.check()
 
 
 def test_time_passes_when_nothing_happens(world: ViewWorld) -> None:
@@ -92,7 +85,7 @@ def test_killed_anywhere(world: ViewWorld, monkeypatch: pytest.MonkeyPatch, seed
                 reader.step()
     with world.reader() as reader:
         world.compute(reader)
-    check(world)
+    world.check()
     figures = world.served()[1]["figures"]
     assert sum(figures.values()) == sum(1 for _ in world_events(world))
     assert min(figures["used"], figures["duplicates"], figures["late"], figures["keyless"]) > 0
@@ -142,7 +135,7 @@ def test_one_process_writes(world: ViewWorld) -> None:
             world.compute(second)
     with world.reader() as first:
         world.compute(first)
-    check(world)
+    world.check()
 
 
 def test_declared_anew(world: ViewWorld) -> None:
@@ -158,7 +151,7 @@ def test_declared_anew(world: ViewWorld) -> None:
         world.compute(reader)
     assert (world.row().generation, world.served()[0]) == (2, {"ann": {"most": 2.0}})
     assert not views.show(world.desk, "activity")["computed_anew"]
-    check(world)
+    world.check()
 
 
 def test_killed_while_it_is_computed_anew(world: ViewWorld, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -230,7 +223,7 @@ def test_a_lost_file_is_computed_anew(world: ViewWorld) -> None:
     with world.reader() as reader:
         world.compute(reader)
     assert world.served()[0]["ann"]["spent"] == 2.0
-    check(world)
+    world.check()
 
 
 def test_of_another_journal(world: ViewWorld) -> None:
@@ -248,4 +241,4 @@ def test_of_another_journal(world: ViewWorld) -> None:
         assert world.served()[0]["ann"]["n"] == 9
         world.compute(reader)
     assert world.served()[0]["ann"] == {"n": 1, "spent": 5.0, "pace": 5.0}
-    check(world)
+    world.check()

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from core.values import START, Position
+from core.values import START
 from flows import generation
 from flows import view as views
 from flows.streaming import ViewReader
@@ -36,18 +36,6 @@ def world(bare: World, tmp_path: Path) -> Iterator[ViewWorld]:
     found.declare()
     yield found
     found.writer.close()
-
-
-def check(world: ViewWorld) -> None:
-    """What is served is what a computation from nothing gives at that position and time."""
-    rows, meta = world.served()
-    assert rows == world.recomputed(meta["time"], Position(*meta["position"]))
-
-
-def compute(world: ViewWorld, *, careful: bool = False) -> None:
-    """Another process reads all there is."""
-    with world.reader(careful=careful) as reader:
-        world.compute(reader)
 
 
 def stored(world: ViewWorld) -> positions.PositionRow:
@@ -82,7 +70,7 @@ def test_another_key_is_computed_anew(world: ViewWorld) -> None:
         assert (world.served()[1]["view"], list(world.served()[0])) == (before, ["ann"])
         world.compute(reader)
     assert (world.row().generation, list(world.served()[0])) == (2, ["2"])
-    check(world)
+    world.check()
 
 
 @pytest.mark.parametrize("where", ["head", "states", "rows"])
@@ -90,14 +78,14 @@ def test_a_broken_file_is_computed_anew(world: ViewWorld, where: str) -> None:
     """Garbage anywhere in the file ends no process again and again: the view is computed anew, under the next number."""
     for number in range(300):
         world.click(2.0, f"user{number}", seconds=0.01)
-    compute(world)
+    world.catch_up()
     spoil(path_of(world.directory, "activity", 1), where)
     for number in range(300):
         world.click(2.0, f"user{number}", seconds=0.01)
-    compute(world)
+    world.catch_up()
     assert world.row().generation == 2
     assert world.served()[0]["user7"]["n"] == 2
-    check(world)
+    world.check()
 
 
 def spoil(path: Path, where: str) -> None:
@@ -114,11 +102,11 @@ def spoil(path: Path, where: str) -> None:
 def test_a_state_of_something_else_is_computed_anew(world: ViewWorld) -> None:
     """A whole file whose content makes no sense is broken as well."""
     world.click(2.0)
-    compute(world)
+    world.catch_up()
     with closing(sqlite3.connect(path_of(world.directory, "activity", 1))) as connection:
         connection.execute("UPDATE states SET state = ?", (b"\xc1",))
         connection.commit()
-    compute(world)
+    world.catch_up()
     assert (world.row().generation, world.served()[0]["ann"]["n"]) == (2, 1)
 
 
@@ -135,14 +123,14 @@ def test_an_event_that_kills_is_put_aside(world: ViewWorld, monkeypatch: pytest.
         world.click(amount)
     for careful in (False, True, True):
         with pytest.raises(AssertionError):
-            compute(world, careful=careful)
-    compute(world, careful=True)
+            world.catch_up(careful=careful)
+    world.catch_up(careful=True)
     assert world.served()[0]["ann"] == {"n": 3, "spent": 7.0, "pace": 2.75}
     with world.store.read() as connection:
         assert positions.aside(connection) == {views.reader_of("activity"): 1}
     assert stored(world).crashes == 0
     world.declare(NUMBER)
-    compute(world)
+    world.catch_up()
     assert world.served()[0]["ann"] == {"n": 3}
 
 
@@ -150,14 +138,14 @@ def test_a_kill_between_careful_steps_puts_nothing_aside(world: ViewWorld) -> No
     """Only an event at which the reader stood is counted; careful or not, the numbers are the same, of both generations."""
     for _ in range(9):
         world.click(2.0, identity=f"{world.at}")
-    compute(world)
+    world.catch_up()
     world.declare(NUMBER)
     for _ in range(30):
         with world.reader(careful=True) as reader:
             world.at += 0.3
             reader.step()
             reader.step()
-    compute(world, careful=True)
+    world.catch_up(careful=True)
     assert (world.row().generation, world.served()[0]) == (2, {"ann": {"n": 9}})
     with world.store.read() as connection:
         assert positions.aside(connection) == {}
@@ -186,7 +174,7 @@ def test_a_full_disk_loses_nothing(world: ViewWorld, monkeypatch: pytest.MonkeyP
             world.at += generation.RETRY_SECONDS
             world.compute(reader)
     assert world.served()[0]["ann"]["n"] == 4
-    check(world)
+    world.check()
 
 
 def step(world: ViewWorld, reader: ViewReader) -> None:
@@ -215,7 +203,7 @@ def test_a_clock_that_was_ahead_ends_nothing(world: ViewWorld, caplog: pytest.Lo
     assert meta["figures"]["late"] == 0
     assert 0.0 <= world.at - meta["as_of"] < 1.0 < steady - meta["as_of"]
     assert any("the clock was set back" in line for line in caplog.messages)
-    check(world)
+    world.check()
 
 
 def test_a_clock_that_was_ahead_while_nothing_came_ends_nothing(world: ViewWorld) -> None:
@@ -237,7 +225,7 @@ def test_the_journal_is_kept_for_what_is_computed(world: ViewWorld, monkeypatch:
     """The store knows the least position that is still needed: of the generation that is computed, and of ids to be read again."""
     for _ in range(12):
         world.click(2.0)
-    compute(world)
+    world.catch_up()
     end = stored(world).position
     monkeypatch.setattr(generation, "BATCH", 5)
     world.declare(NUMBER)
@@ -257,15 +245,15 @@ def test_the_journal_is_kept_for_what_is_computed(world: ViewWorld, monkeypatch:
 def test_what_was_deleted_before_it_was_read_is_told(world: ViewWorld, caplog: pytest.LogCaptureFixture) -> None:
     """A part of the journal that a view never saw is counted in its file and logged; the view goes on behind it."""
     world.click(2.0)
-    compute(world)
+    world.catch_up()
     world.click(2.0)
     rotate(world.journal, 1)
     world.click(2.0)
     segment.path(world.journal, 1).unlink()
-    compute(world)
+    world.catch_up()
     assert (world.served()[0]["ann"]["n"], world.served()[1]["missed"]) == (2, 1)
     assert "activity.g1.db: 1 segments of the journal were deleted before they were read" in caplog.messages
-    compute(world)
+    world.catch_up()
     assert world.served()[1]["missed"] == 1
 
 
@@ -276,5 +264,5 @@ def test_dropped_and_declared_again_at_once(world: ViewWorld) -> None:
         world.compute(reader)
     views.drop(world.desk, "activity", world.who())
     world.declare(NUMBER)
-    compute(world)
+    world.catch_up()
     assert (world.row().generation, world.served()[0]) == (2, {"ann": {"n": 1}})

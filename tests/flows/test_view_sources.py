@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from core.values import Position
 from models.features.declaration import Aggregate
 from tests.flows.flow_world import World
 from tests.flows.view_world import ViewWorld
@@ -23,18 +22,6 @@ def world(bare: World, tmp_path: Path) -> Iterator[ViewWorld]:
     found.declare()
     yield found
     found.writer.close()
-
-
-def check(world: ViewWorld) -> None:
-    """What is served is what a computation from nothing gives at that position and time."""
-    rows, meta = world.served()
-    assert rows == world.recomputed(meta["time"], Position(*meta["position"]))
-
-
-def compute(world: ViewWorld, *, careful: bool = False) -> None:
-    """Another process reads all there is."""
-    with world.reader(careful=careful) as reader:
-        world.compute(reader)
 
 
 def test_its_own_predictions(world: ViewWorld) -> None:
@@ -58,7 +45,7 @@ def test_its_own_predictions(world: ViewWorld) -> None:
     rows, meta = world.served()
     assert rows == {"ann": {"n": 3, "x": 7.0, "sure": 0.25, "yes": 0.75, "labels": 1, "cities": 1, "value": 2.0}}
     assert meta["figures"] == {"used": 3, "late": 0, "duplicates": 0, "keyless": 1, "overfull": 0, "unusable": 0}
-    check(world)
+    world.check()
 
 
 def test_its_own_outcomes(world: ViewWorld) -> None:
@@ -79,7 +66,7 @@ def test_its_own_outcomes(world: ViewWorld) -> None:
     rows, meta = world.served()
     assert rows == {"ann": {"brought": 25.0, "x": 3.0}}
     assert meta["figures"] == {"used": 3, "late": 0, "duplicates": 1, "keyless": 1, "overfull": 0, "unusable": 0}
-    check(world)
+    world.check()
 
 
 def test_labels_of_one_row_are_one(world: ViewWorld) -> None:
@@ -102,7 +89,7 @@ def test_outcomes_are_the_same_as_recorded_ones(world: ViewWorld) -> None:
     world.observe(f"{first}.0", 1, metric="label")
     world.observe(second, 1, metric="label", identity="once")
     world.observe(first, 1, metric="label", identity="once")
-    compute(world)
+    world.catch_up()
     assert (world.served()[0], world.served()[1]["figures"]["duplicates"]) == ({"ann": {"n": 2, "sum": 2.0}}, 2)
 
 
@@ -112,5 +99,5 @@ def test_a_row_is_before_its_context(world: ViewWorld) -> None:
     world.declare(features, predictions=True)
     world.predict("ann", 1.0, x="99", size="2.5")
     world.predict("ann", 1.0, size="4")
-    compute(world)
+    world.catch_up()
     assert world.served()[0] == {"ann": {"x": 1.0, "size": 6.5, "sizes": 2}}

@@ -51,6 +51,17 @@ class ViewWorld:
         declared = {"view": view, "key": key, "endpoints": ("credit",) if view == "activity" else (), "source": given, **fields}
         return views.declare(self.desk, View(**declared), self.who())
 
+    def check(self) -> None:
+        """What is served is what a computation from nothing gives at that position and time."""
+        rows, meta = self.served()
+        assert rows == self.recomputed(meta["time"], Position(*meta["position"]))
+        assert meta["rows"] == len(rows)
+
+    def catch_up(self, *, careful: bool = False) -> None:
+        """Another process reads all there is."""
+        with self.reader(careful=careful) as reader:
+            self.compute(reader)
+
     def who(self) -> Who:
         """Somebody, now."""
         return Who("me", self.at, "because")
