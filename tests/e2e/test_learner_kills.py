@@ -35,6 +35,9 @@ KILLS = min(200, int(os.environ.get("TILTYARD_CHAOS", "6")))
 PAUSE = 0.003
 STEADY = 10.5
 """Seconds after which a process that is killed is not suspected to be the cause itself."""
+STRAIGHT = 6
+"""So many kills come straight on, so that the learner is suspected, starts later and later and goes on carefully; then each third spares
+it for a while, for a suspect is mostly not there to be killed."""
 PHISH = VersionId("phish", 1)
 ROWS = [(x, y) for x, y in Phishing()]
 HELD = ROWS[-60:]
@@ -119,7 +122,8 @@ def kill_at_random(server: Server, chance: random.Random) -> int:
     killed = 0
     for number in range(KILLS):
         before = position(server)
-        if number % 8 == 7:
+        if number >= STRAIGHT and number % 3 == 2:
+            eventually(lambda: server.readers("learn:"), "the learner runs")
             time.sleep(STEADY)
         elif number % 4:
             eventually(lambda before=before: position(server) > before, "the learner has gone on")  # type: ignore[misc]
