@@ -7,15 +7,14 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from core import events
 from core.clock import Clock
-from core.errors import Conflict, Invalid, NotFound, TooLarge
+from core.errors import Conflict, NotFound
 from core.events import Example
 from core.ids import Address, VersionId, check_key
 from core.values import Label, Value
-from flows import known, outcome
+from flows import intake, known, outcome
+from flows.intake import Accepted
 from flows.learners import parse_learner
-from flows.outcome import Accepted
 from models.inputs import Inputs
 from models.learner import labels
 from store import positions, registry
@@ -83,30 +82,10 @@ def check(post: ExamplePost, model: str, taker: Taker, now: float) -> Example:
 
 def checked(posts: Sequence[ExamplePost], model: str, taker: Taker, clock: Clock, most: int) -> list[Example]:
     """All of a post, or Invalid naming the first wrong one and its field (`[3].features.age`), or TooLarge."""
-    if not posts:
-        raise Invalid("expected at least one example, got an empty list", field="examples")
-    if len(posts) > most:
-        raise TooLarge(f"expected at most {most} examples in one post, got {len(posts)}", field="examples")
-    now, found = clock(), []
-    for index, post in enumerate(posts):
-        try:
-            found.append(check(post, model, taker, now))
-        except Invalid as error:
-            where = f"[{index}]." if len(posts) > 1 else ""
-            raise Invalid(where + error.message, field=where + (error.field or ""), code=error.code) from None
-    return found
+    now = clock()
+    return intake.checked(posts, lambda post: check(post, model, taker, now), most, "examples")
 
 
 def append(examples: Iterable[Example], write: Callable[[bytes], Address]) -> Accepted:
     """Append checked examples, of those with one id only the first. Durable only once the journal has been committed."""
-    seen: set[str] = set()
-    accepted = duplicates = 0
-    for one in examples:
-        if one.id is not None:
-            if one.id in seen:
-                duplicates += 1
-                continue
-            seen.add(one.id)
-        write(events.encode(one))
-        accepted += 1
-    return Accepted(accepted, duplicates)
+    return intake.append(examples, write, lambda one: one.id)

@@ -12,7 +12,7 @@ from core.errors import Invalid, NotFound, TooLarge
 from core.events import Streamed
 from core.ids import Address
 from flows.events import EventPost, Quay, accept
-from flows.outcome import Accepted
+from flows.intake import Accepted
 
 NOW = 1_000_000.0
 

@@ -11,7 +11,8 @@ from core import events
 from core.errors import Invalid, TiltyardError, TooLarge
 from core.events import Event, Observed
 from core.ids import Address
-from flows.outcome import AHEAD_SECONDS, Accepted, Desk, OutcomePost, accept
+from flows.intake import AHEAD_SECONDS, Accepted
+from flows.outcome import Desk, OutcomePost, accept
 
 PREDICTION = "p1-18-0000000000000007"
 NOW = 1777809600.0

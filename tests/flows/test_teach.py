@@ -12,7 +12,7 @@ from core.errors import Conflict, Invalid, NotFound, TooLarge
 from core.events import Example
 from core.ids import Address
 from flows import learner, teach
-from flows.outcome import Accepted
+from flows.intake import Accepted
 from flows.teach import ExamplePost, Takers
 from routing.changes import Who
 from tests.flows.flow_world import World
