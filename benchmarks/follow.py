@@ -9,8 +9,8 @@ from core import events
 from core.events import ENROLLED, Observed, Predicted
 from core.values import Output
 from flows import deploy, housekeep
+from flows.facts.record import Recorder
 from flows.follow import RECORD, Follower
-from flows.record import Recorder
 from journal.lookup import Lookup
 from journal.writer import Writer
 from server.home import Home, clock

@@ -33,7 +33,7 @@ from core.settings import Settings
 from core.values import Output
 from flows import deploy, housekeep
 from flows.deploy import ArmSpec, Order
-from flows.learn import Learning, School
+from flows.learning.learn import Learning, School
 from flows.register import register
 from journal import segments
 from journal.reader import Reader

@@ -24,10 +24,11 @@ from core.events import ENROLLED, Observed, Predicted, Tick
 from core.values import Output
 from experiments.design import Design
 from experiments.metric import Metric
-from flows import deploy, experiment, housekeep, metric, report
+from flows import deploy, experiment, housekeep, metric
 from flows.deploy import Order
+from flows.facts import report
+from flows.facts.record import Recorder
 from flows.follow import RECORD, Follower
-from flows.record import Recorder
 from journal.lookup import Lookup
 from journal.writer import Writer
 from routing.changes import Who

@@ -19,10 +19,10 @@ from core.errors import TiltyardError
 from core.ids import VersionId, parse_version
 from experiments.metric import LABEL
 from flows import known
+from flows.facts.trials import decode_design
 from flows.known import Known
+from flows.learning.swap import Swapper
 from flows.serving import Routes, make_route
-from flows.swap import Swapper
-from flows.trials import decode_design
 from models import package
 from models.card import Card
 from models.package import Loaded

@@ -217,7 +217,7 @@ def _check_rise(connection: sa.Connection, before: Plan, plan: Plan) -> None:
         return
     if all(_traffic(plan, arm) <= _traffic(before, arm) for arm in plan.arms if arm != CONTROL):
         return
-    from flows import report  # here, since only this needs what takes a while to import
+    from flows.facts import report  # here, since only this needs what takes a while to import
 
     found = report.report_in(connection, plan.experiment)
     if found["verdict"] == "invalid":

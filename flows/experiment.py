@@ -12,7 +12,7 @@ from core.ids import check_name
 from experiments.design import Design
 from flows import deploy, known, metric
 from flows.deploy import Order, Place
-from flows.trials import decode_design
+from flows.facts.trials import decode_design
 from routing import changes
 from routing.plan import CONTROL, Arm, Plan
 from store import audit, experiments

@@ -19,8 +19,8 @@ from core.values import START, Position
 from flows import deploy, known
 from flows.adopt import ALIVE_SECONDS
 from flows.follow import decode
-from flows.learners import learner_reader, parse_learner
-from flows.staleness import Watched, staleness
+from flows.learning.learners import learner_reader, parse_learner
+from flows.learning.staleness import Watched, staleness
 from journal.reader import Entry, Reader
 from journal.writer import Writer
 from models.card import Card

@@ -16,8 +16,8 @@ from experiments.losses import OF_VALUES
 from experiments.metric import Metric
 from flows import known
 from flows.deploy import Order, Place, matching
+from flows.facts.trials import decode_design, decode_metric
 from flows.follow import RECORD
-from flows.trials import decode_design, decode_metric
 from store import audit, experiments, facts, metrics, plans, positions, registry
 from store.engine import Store
 from store.metrics import MetricRow

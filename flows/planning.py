@@ -21,9 +21,9 @@ from experiments.methods.power import Plan
 from experiments.metric import Metric
 from experiments.tracking import FEWEST_SUCCESS
 from experiments.units import Window
-from flows import traffic
-from flows.traffic import Traffic, Values
-from flows.trials import decode_metric
+from flows.facts import traffic
+from flows.facts.traffic import Traffic, Values
+from flows.facts.trials import decode_metric
 from store import metrics, plans
 from store.engine import Store
 

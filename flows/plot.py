@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from experiments.picture import plot as plots
 from experiments.picture.plot import Form
-from flows.report import report
+from flows.facts.report import report
 from store import facts
 from store.engine import Store
 

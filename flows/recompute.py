@@ -17,11 +17,12 @@ import sqlalchemy as sa
 from core.errors import Conflict, NotFound
 from core.settings import Settings
 from core.values import Position
-from flows import metric, report
-from flows.entering import Load
+from flows import metric
+from flows.facts import report
+from flows.facts.entering import Load
+from flows.facts.record import Recorder
+from flows.facts.trials import decode_design
 from flows.follow import RECORD, decode
-from flows.record import Recorder
-from flows.trials import decode_design
 from journal.lookup import Lookup
 from journal.reader import Entry, Reader
 from journal.segments import segments

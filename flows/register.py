@@ -14,7 +14,7 @@ from core.errors import Invalid
 from core.ids import VersionId, check_name, parse_version
 from core.values import START, Position
 from flows import known
-from flows.learners import learner_reader
+from flows.learning.learners import learner_reader
 from models import package
 from models.package import Learning
 from routing.changes import Who

@@ -17,7 +17,7 @@ from experiments import losses
 from experiments.losses import Loss
 from experiments.metric import LABEL
 from experiments.shadows.evidence import Looked, Seen, due
-from flows.homes import unit_of
+from flows.facts.homes import unit_of
 from store import shadows
 from store.shadows import Key, PairRow
 

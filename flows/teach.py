@@ -14,7 +14,7 @@ from core.ids import Address, VersionId, check_key
 from core.values import Label, Value
 from flows import intake, known, outcome
 from flows.intake import Accepted
-from flows.learners import parse_learner
+from flows.learning.learners import parse_learner
 from models.inputs import Inputs
 from models.learner import labels
 from store import positions, registry

@@ -22,10 +22,10 @@ from core.values import Label
 from flows import outcome, teach
 from flows.events import EventPost, Quay
 from flows.events import accept as accept_events
-from flows.features import declared_streams
 from flows.outcome import Desk, OutcomePost
 from flows.predict import Answer, Ask, predict, predict_pinned
 from flows.teach import ExamplePost
+from flows.views.features import declared_streams
 from models.features.serving import Filler
 from server import v2
 from server.decoding import decode

@@ -17,13 +17,13 @@ import sqlalchemy as sa
 
 from core.errors import Conflict, Rejected, TiltyardError, Unavailable
 from core.ids import VersionId, parse_version
-from flows import record
 from flows.adopt import loader
+from flows.facts import record
 from flows.follow import IDLE_SECONDS, RECORD, Follower
-from flows.learners import parse_learner
+from flows.learning.learners import parse_learner
+from flows.learning.swap import Swapper
 from flows.shadow import ShadowName, ShadowRunner, parse_reader
-from flows.swap import Swapper
-from flows.view import parse_view_reader
+from flows.views.view import parse_view_reader
 from journal.lookup import Lookup
 from journal.writer import Writer
 from server.home import Home, clock, from_env, open_existing
@@ -80,7 +80,7 @@ def _learn(home: Home, version: VersionId, *, careful: bool) -> None:
     # Labels are to be served within a second, but never at the cost of answers.
     os.nice(10)
     _limit_memory(home.settings.learner_memory_bytes)
-    from flows.learn import Learning, School, tell_failure  # here, because only learners need River for certain
+    from flows.learning.learn import Learning, School, tell_failure  # here, because only learners need River for certain
     from models.learner.snapshot import key
 
     # Most of what a learner holds, lately read payloads above all, is never garbage: looking through it less often is a fifth faster.
@@ -115,8 +115,8 @@ def _shadow(home: Home, name: ShadowName, *, careful: bool) -> None:
 
 def _features(home: Home, view: str, *, careful: bool) -> None:
     os.nice(5)
-    from flows.generation import Bench  # here, because other readers need no River
-    from flows.streaming import ViewReader
+    from flows.views.generation import Bench  # here, because other readers need no River
+    from flows.views.streaming import ViewReader
 
     reader = ViewReader(Bench(home.store, home.journal, home.views, clock), view, careful=careful)
     while True:

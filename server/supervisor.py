@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import IO
 
 from core.errors import Conflict, Invalid, TiltyardError
-from flows import features, housekeep
+from flows import housekeep
 from flows.follow import RECORD
-from flows.learners import parse_learner
+from flows.learning.learners import parse_learner
+from flows.views import features
 from server import auth, web
 from server.home import Home, clock, to_env
 from server.metrics import compact

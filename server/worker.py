@@ -8,11 +8,11 @@ from typing import TypeVar
 
 from core.errors import Conflict, NotFound, TiltyardError
 from flows.adopt import HEARTBEAT_SECONDS, Adopter, loader
-from flows.features import Opener
+from flows.learning.swap import Swapper
 from flows.predict import Means, Missed
 from flows.serving import Routes
-from flows.swap import Swapper
 from flows.teach import Taker, Takers
+from flows.views.features import Opener
 from journal.commit import GroupCommit
 from journal.writer import Writer
 from models.pool import Pool

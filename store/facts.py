@@ -29,7 +29,7 @@ OPEN = "open"
 class UnitRow(NamedTuple):
     """One unit of one experiment. `state`: open, matured, cut, two_arms, or outside (seen, but not enrolled).
 
-    `about` is what was known of it at entry (see `flows.entering`).
+    `about` is what was known of it at entry (see `flows.facts.entering`).
     """
 
     experiment: str

@@ -12,8 +12,9 @@ from flask import Blueprint, Response
 
 from core.errors import Invalid
 from experiments.design import Design
-from flows import experiment, looking, metric, report
+from flows import experiment, metric
 from flows.experiment import Changed
+from flows.facts import looking, report
 from server.api import requests
 from server.api.requests import answer, applied, body, home, order
 from server.decoding import convert, inside

@@ -8,8 +8,8 @@ import msgspec
 from flask import Blueprint, Response, g, request
 
 from core.errors import Invalid
-from flows import view as views
-from flows.view import Desk
+from flows.views import view as views
+from flows.views.view import Desk
 from models.features.declaration import View
 from routing.changes import Who
 from server.api import requests

@@ -9,8 +9,8 @@ import msgspec
 from flask import Response, current_app, g, request
 
 from core.errors import Invalid
-from flows import cuts
 from flows.deploy import Order
+from flows.facts import cuts
 from flows.status import wait_applied
 from routing.changes import Who
 from routing.plan import Plan, public

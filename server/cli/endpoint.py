@@ -7,7 +7,8 @@ from typing import Any
 
 import click
 
-from flows import cuts, deploy, known, status
+from flows import deploy, known, status
+from flows.facts import cuts
 from routing.plan import Plan, public
 from server.cli import options
 from server.cli.options import How, change_options, home, json_option, plan_options, show, table

@@ -180,7 +180,7 @@ def list_experiments(as_json: bool) -> None:
 def report(name: str, as_json: bool) -> None:
     """Show what is known by now: arms, differences, checks, and the verdict with its reason."""
     from experiments.table import table as report_table
-    from flows import report as flow
+    from flows.facts import report as flow
 
     found = flow.report(home().store, name)
     show(found, report_table(found), as_json=as_json)
@@ -247,7 +247,7 @@ def _read(file: str) -> dict[str, Any]:
 
 
 def _state(here: Home, made: Changed, as_json: bool, more: str = "") -> None:
-    from flows import cuts
+    from flows.facts import cuts
 
     text = f"experiment {made.shown['experiment']} on {made.shown['endpoint']}: {made.shown['state']}{more}"
     show_warned(made.shown, text, [] if made.plan is None else cuts.warnings(here.store, made.plan), as_json=as_json)

@@ -27,7 +27,7 @@ def declare(file: Path, reason: str, as_json: bool) -> None:
     """Declare the view that the JSON FILE describes, or declare it anew."""
     import msgspec
 
-    from flows import view as views
+    from flows.views import view as views
     from models.features.declaration import View
     from server.decoding import decode
 
@@ -41,7 +41,7 @@ def declare(file: Path, reason: str, as_json: bool) -> None:
 @json_option
 def list_views(as_json: bool) -> None:
     """List all views."""
-    from flows import view as views
+    from flows.views import view as views
 
     found = views.every(_desk(home()))
     rows = [_row(one) for one in found]
@@ -54,7 +54,7 @@ def list_views(as_json: bool) -> None:
 @json_option
 def show_view(view: str, key: str | None, as_json: bool) -> None:
     """Show a view; with a KEY also what is served of that entity now."""
-    from flows import view as views
+    from flows.views import view as views
 
     found = views.show(_desk(home()), view, key)
     lines = [table([_row(found)], _COLUMNS)]
@@ -73,14 +73,14 @@ def show_view(view: str, key: str | None, as_json: bool) -> None:
 @json_option
 def drop(view: str, reason: str, as_json: bool) -> None:
     """Forget a view and what it holds."""
-    from flows import view as views
+    from flows.views import view as views
 
     views.drop(_desk(home()), view, who(reason))
     show({"view": view, "dropped": True}, f"view {view}: dropped", as_json=as_json)
 
 
 def _desk(here: Home) -> Any:
-    from flows.view import Desk
+    from flows.views.view import Desk
 
     return Desk(here.store, here.views, clock)
 

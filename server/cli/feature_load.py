@@ -32,8 +32,8 @@ def command(path: Path, endpoints: tuple[str, ...], defaults: tuple[str, ...], a
     The first load declares the view; later ones need the same columns, and what they say anew holds from then on.
     """
     from core.clock import from_rfc3339
-    from flows import load_features
-    from flows.load_features import Load
+    from flows.views import load_features
+    from flows.views.load_features import Load
 
     with options_as_given():
         moment = None if as_of is None else from_rfc3339(as_of, "--as-of")

@@ -26,8 +26,8 @@ def command(endpoint: str, path: Path, start: str | None, end: str | None, label
     It is read from the journal, so no row knows more than its prediction knew; it reaches back as far as the journal does.
     """
     from core.clock import from_rfc3339
-    from flows import training_set
-    from flows.training_set import Source, Wanted
+    from flows.views import training_set
+    from flows.views.training_set import Source, Wanted
 
     if path.suffix.lower() != ".parquet":
         wrong_usage(f"--output {path}: expected a name that ends in .parquet")

@@ -28,7 +28,7 @@ from server.processes import LEARNING
 def command(model: str, start: str | None, stop: str | None, other: str | None, into: str | None, as_json: bool) -> None:
     """Rebuild what the learner of MODEL (such as churn@1) knows from the journal, and say whether the live one is equal bit for bit."""
     _start_as_learners_do()
-    from flows.replay import Question, Source, replay
+    from flows.learning.replay import Question, Source, replay
     from models.learner.snapshot import read_key
 
     with options_as_given():

@@ -8,8 +8,10 @@ from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamil
 from prometheus_client.registry import Collector
 
 from core.errors import TiltyardError
-from flows import deploy, features, learner, report, status
-from flows.fold import OUTCOME_FIGURES
+from flows import deploy, learner, status
+from flows.facts import report
+from flows.facts.fold import OUTCOME_FIGURES
+from flows.views import features
 from journal import segments
 from server.home import Home, clock
 from server.metrics import learners

@@ -26,8 +26,8 @@ from core.events import Predicted
 from core.ids import format_prediction_id
 from core.settings import Settings
 from core.values import START
-from flows import load_features
-from flows.load_features import Load
+from flows.views import load_features
+from flows.views.load_features import Load
 from journal.reader import Reader
 from routing.changes import Who
 from server import home as homes

@@ -17,8 +17,8 @@ from core.clock import to_rfc3339
 from core.events import Observed, Predicted, Streamed
 from core.settings import Settings
 from core.values import START, Position
-from flows.features import decode_view
-from flows.sources import Occurrences
+from flows.views.features import decode_view
+from flows.views.sources import Occurrences
 from journal.lookup import Lookup
 from journal.reader import Reader
 from models.features.declaration import Stream

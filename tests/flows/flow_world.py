@@ -23,7 +23,7 @@ from experiments.methods.joint import Joint
 from experiments.metric import Metric
 from flows import deploy, experiment, known
 from flows.deploy import ArmSpec, Order, Place, ShadowSpec
-from flows.record import Recorder
+from flows.facts.record import Recorder
 from journal.reader import Entry
 from models.card import Card
 from models.signature import Feature, Signature, Task

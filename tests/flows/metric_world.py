@@ -22,10 +22,10 @@ from experiments.methods.joint import Joint
 from experiments.metric import Metric
 from flows import experiment, metric
 from flows.deploy import ArmSpec
+from flows.facts.record import Recorder
 from flows.follow import Follower
 from flows.housekeep import begin_readers
 from flows.recompute import Recomputed, Source, recompute
-from flows.record import Recorder
 from journal.lookup import Lookup
 from journal.writer import Writer
 from models.package import Loaded

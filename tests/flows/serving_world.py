@@ -8,8 +8,8 @@ from typing import Any
 
 from core.values import Output, Row
 from flows import known
-from flows.features import Opener
 from flows.serving import Routes, make_route
+from flows.views.features import Opener
 from models.features.declaration import Aggregate, Batch, Stream, View
 from models.features.serving import Beside, Filler
 from models.features.table import create, path_of

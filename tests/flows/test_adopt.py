@@ -17,10 +17,10 @@ from flows import deploy
 from flows.adopt import ALIVE_SECONDS, RETRY_SECONDS, Adopter
 from flows.deploy import ArmSpec
 from flows.known import Known
+from flows.learning.swap import Swapper
 from flows.predict import Ask, Means, Missed, predict
 from flows.serving import Routes
 from flows.status import wait_applied
-from flows.swap import Swapper
 from models.package import Loaded
 from models.pool import KEEP_SECONDS, Pool
 from store import workers

@@ -11,7 +11,7 @@ import pytest
 from core.errors import Conflict
 from core.events import Tick
 from flows import deploy, experiment
-from flows.report import report_in
+from flows.facts.report import report_in
 from tests.flows.flow_world import LOOK, World, order
 
 NOW = LOOK + 2.0

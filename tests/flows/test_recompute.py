@@ -13,8 +13,8 @@ from core.events import Tick
 from core.values import Position
 from experiments.metric import Metric
 from flows import deploy, experiment, metric
+from flows.facts.report import report_in
 from flows.recompute import Source, differences, recompute
-from flows.report import report_in
 from journal import segments
 from journal.reader import Reader
 from journal.rotation import rotate

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from alembic import command
 
 from core.events import Tick
-from flows.report import report_in
+from flows.facts.report import report_in
 from store import dialect, migrate
 from tests.flows.flow_world import World
 from tests.flows.metric_world import REVENUE, begin, close

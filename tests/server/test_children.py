@@ -15,7 +15,7 @@ from server import supervisor
 from server.cli import cli
 from server.processes import LEARNING, NOT_NOW, SUPERVISOR, command
 from server.supervisor import Child
-from tests.flows.learn_world import LearnWorld
+from tests.flows.learning.learn_world import LearnWorld
 
 ROOT = Path(__file__).parents[2]
 PATIENCE = 30.0

@@ -18,8 +18,8 @@ from river import base
 from models.learner import snapshot
 from server.processes import SUPERVISOR, command
 from store import learners
-from tests.flows import learn_world
-from tests.flows.learn_world import LearnWorld
+from tests.flows.learning import learn_world
+from tests.flows.learning.learn_world import LearnWorld
 
 ROOT = Path(__file__).parents[2]
 PATIENCE = 60.0

@@ -16,7 +16,7 @@ from core.values import START
 from journal.reader import Reader
 from server.cli import cli
 from tests.flows.flow_world import World
-from tests.flows.learning_world import LearningWorld, taught
+from tests.flows.learning.learning_world import LearningWorld, taught
 
 
 @pytest.fixture
