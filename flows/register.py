@@ -15,8 +15,7 @@ from core.ids import VersionId, check_name, parse_version
 from core.values import START, Position
 from flows import known
 from flows.learning.learners import learner_reader
-from models import package
-from models.package import Learning
+from models.learner.settings import Learning
 from routing.changes import Who
 from store import audit, positions, registry
 from store.blobs import Blobs
@@ -45,7 +44,9 @@ def register(
     check_name(model, "model")
     if alias is not None:
         check_alias(alias)
-    built = package.build(path, sample=sample, target=target, trust_pickle=trust_pickle, learning=learning)
+    from models.building import build  # here, because workers load what they never build
+
+    built = build(path, sample=sample, target=target, trust_pickle=trust_pickle, learning=learning)
     # Blobs first: a version that can be seen can be loaded.
     for content in built.blobs.values():
         blobs.put(content)

@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
@@ -22,10 +22,11 @@ from models import sample as samples
 from models.artefact import Format, Source
 from models.card import Card
 from models.compile import TOLERANCES, Artefact, Compiled, compile_estimator
+from models.draft import Draft
 from models.estimator import Layout, describe, fitted_count, fitted_names, layouts, takes_text
-from models.learner.settings import RiverCard
+from models.learner.settings import Learning
 from models.onnx_runtime import OnnxRuntime
-from models.package import Learning, Package, load
+from models.package import Package, load
 from models.parity import CLOSE, SAME, largest
 from models.profile import profile
 from models.runtime import whole
@@ -41,23 +42,13 @@ PROBABLE = 1e-3
 """How far a row's probabilities may be from adding up to 1, before they are taken for scores of another kind."""
 
 
-class Draft(NamedTuple):
-    """A model on its way into a package; `sample` and its answers `outputs` are None where there is no sample."""
+def build(path: Path, *, sample: Path | None, target: str | None, trust_pickle: bool, learning: Learning = None) -> Package:
+    """Audits, compiles where parity holds, profiles and packages the model at `path`, then loads the package once.
 
-    data: bytes
-    format: Format
-    layout: Layout | None
-    compiled: Compiled | None
-    tolerance: float
-    signature: Signature
-    sample: Sample | None
-    outputs: list[Output]
-    notes: list[str]
-    river: RiverCard | None = None
-
-
-def build_package(path: Path, *, sample: Path | None, target: str | None, trust_pickle: bool, learning: Learning) -> Package:
-    """See `models.package.build`."""
+    `path` is a model file, or a function in a Python file (`model.py:build`). `sample` is a CSV or Parquet file of rows that the
+    model knows, `target` its column of true values. Raises Rejected where the model may not or cannot be served, Invalid or
+    Malformed where the sample or what is asked of its learning will not do.
+    """
     source = _made(path) if factory.is_factory(path) else artefact.read(path, trust_pickle=trust_pickle)
     table = None if sample is None else samples.read(sample)
     try:

@@ -1,10 +1,9 @@
-"""A model as it is kept and served: a card and blobs. `build` makes them, `load` makes a model that answers of them."""
+"""A model as it is kept and served: a card and blobs. `models.building` makes them, `load` makes a model that answers of them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -14,13 +13,9 @@ from models import factory, golden
 from models.artefact import digest, load_estimator
 from models.card import Card
 from models.golden import Golden
-from models.learner.settings import LearnerSettings
 from models.linear import LinearRuntime
 from models.onnx_runtime import OnnxRuntime
 from models.runtime import Runtime, seconds_per_row
-
-Learning: TypeAlias = LearnerSettings | Literal["off"] | None
-"""How a model is asked to learn while it serves; None: as its kind does by itself, which is LearnerSettings() for a River model."""
 
 
 class Package(NamedTuple):
@@ -70,18 +65,6 @@ class Loaded:
         for place in self._required:
             if row[place] is None:
                 raise ModelFailed(f"feature {self.card.signature.features[place].name!r} is missing, and the model never saw it missing")
-
-
-def build(path: Path, *, sample: Path | None, target: str | None, trust_pickle: bool, learning: Learning = None) -> Package:
-    """Audits, compiles where parity holds, profiles and packages the model at `path`, then loads the package once.
-
-    `path` is a model file, or a function in a Python file (`model.py:build`). `sample` is a CSV or Parquet file of rows that the
-    model knows, `target` its column of true values. Raises Rejected where the model may not or cannot be served, Invalid or
-    Malformed where the sample or what is asked of its learning will not do.
-    """
-    from models.building import build_package  # here, because workers load what they never build
-
-    return build_package(path, sample=sample, target=target, trust_pickle=trust_pickle, learning=learning)
 
 
 def load(card: Card, read_blob: Callable[[str], bytes]) -> Loaded:

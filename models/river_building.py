@@ -12,13 +12,12 @@ from core.values import Label, Row
 from models import factory
 from models import sample as samples
 from models.artefact import Source
-from models.building import Draft
+from models.draft import Draft
 from models.failure import reason
 from models.learner import checks, labels
 from models.learner.fingerprint import fingerprint
 from models.learner.river_model import HORIZON, RiverModel, features
-from models.learner.settings import LearnerSettings, LearnsFrom, RiverCard, RiverKind
-from models.package import Learning
+from models.learner.settings import LearnerSettings, Learning, LearnsFrom, RiverCard, RiverKind
 from models.parity import SAME, largest
 from models.river_runtime import RiverRuntime
 from models.runtime import whole

@@ -35,6 +35,10 @@ class LearnerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     keep_every: int = 10_000
 
 
+Learning: TypeAlias = LearnerSettings | Literal["off"] | None
+"""How a model is asked to learn while it serves; None: as its kind does by itself, which is LearnerSettings() for a River model."""
+
+
 class Learnt(msgspec.Struct, frozen=True):
     """Where a version came from that has learnt: what it was at first, the snapshot, the labels, and up to where in the journal.
 

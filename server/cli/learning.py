@@ -8,8 +8,7 @@ from typing import Any
 
 import click
 
-from models.learner.settings import LearnerSettings
-from models.package import Learning
+from models.learner.settings import LearnerSettings, Learning
 from server.cli.options import duration
 
 _SETTINGS = (

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from skops import io as skops_io
 
-from models.package import Package, build
+from models.building import build
+from models.package import Package
 from tests.models import onnx_graphs
 from tests.models.model_zoo import CASES, data, fitted
 from tests.models.workshop import Workshop

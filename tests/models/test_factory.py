@@ -12,7 +12,8 @@ import pytest
 
 from core.errors import Rejected
 from models import factory
-from models.package import build, river_of
+from models.building import build
+from models.package import river_of
 from tests.models.river_zoo import CASES, phishing, write_sample
 from tests.models.workshop import reload
 

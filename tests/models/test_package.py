@@ -21,8 +21,8 @@ from sklearn.svm import SVR
 
 from core.errors import Invalid, ModelFailed, NotFound, Rejected
 from models import compile as compiling
-from models.building import NO_SAMPLE
-from models.package import build, load
+from models.building import NO_SAMPLE, build
+from models.package import load
 from tests.models.model_zoo import data, fitted
 from tests.models.workshop import reload
 

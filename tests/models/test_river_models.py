@@ -13,10 +13,11 @@ import pytest
 from core.errors import ModelFailed, Rejected
 from core.values import Output
 from models.artefact import digest
+from models.building import build
 from models.golden import Golden
 from models.learner.river_model import FARTHEST, RiverModel
 from models.learner.settings import LearnerSettings
-from models.package import Package, build, river_of
+from models.package import Package, river_of
 from models.river_building import LEARNS, STATIC
 from models.river_runtime import RiverRuntime
 from models.signature import Feature, Signature

@@ -8,8 +8,8 @@ import pytest
 from river import anomaly, base, cluster, compose, linear_model, multioutput, preprocessing
 
 from core.errors import Invalid, Rejected
+from models.building import build
 from models.learner.settings import LearnerSettings
-from models.package import build
 from models.river_building import NO_TARGET, RANDOM
 from tests.models.model_zoo import fitted
 from tests.models.river_zoo import CASES, phishing, season, write_pickle, write_sample

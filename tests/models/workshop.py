@@ -5,7 +5,8 @@ from __future__ import annotations
 import joblib
 from skops import io as skops_io
 
-from models.package import build, load
+from models.building import build
+from models.package import load
 from tests.models.model_zoo import data
 
 

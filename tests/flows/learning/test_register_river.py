@@ -12,8 +12,7 @@ from core.values import Position
 from flows import register
 from flows.learning.learners import learner_reader, parse_learner
 from flows.shadow import parse_reader
-from models.learner.settings import LearnerSettings
-from models.package import Learning
+from models.learner.settings import LearnerSettings, Learning
 from routing.changes import Who
 from store import positions, registry
 from store.blobs import Blobs
