@@ -74,11 +74,10 @@ class Teller(threading.Thread):
 
 
 class Aftermath(NamedTuple):
-    """A server at rest, what was told to it, how often its learner was killed, and what a replay says."""
+    """A server at rest, what was told to it, and what a replay says."""
 
     server: Server
     teller: Teller
-    killed: int
     replayed: dict[str, Any]
 
 
@@ -95,12 +94,12 @@ def aftermath(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Aftermath]:
         teller = Teller(server, done)
         teller.start()
         try:
-            killed = kill_at_random(server, random.Random(11))
+            kill_at_random(server, random.Random(11))
         finally:
             done.set()
             teller.join()
         eventually(lambda: is_done(server), "the learner has published all labels")
-        yield Aftermath(server, teller, killed, server.cli("replay", "phish@1", "--into", "replayed"))
+        yield Aftermath(server, teller, server.cli("replay", "phish@1", "--into", "replayed"))
         server.stop()
     finally:
         worlds.close()
@@ -117,9 +116,8 @@ def register(server: Server, directory: Path) -> None:
     server.cli("model", "register", "phish", path, "--trust-pickle", "--sample", sample, "--target", "phishing")
 
 
-def kill_at_random(server: Server, chance: random.Random) -> int:
-    """`kill -9` of the learner: mostly soon after it has gone on from where it was, sometimes while it starts, sometimes later."""
-    killed = 0
+def kill_at_random(server: Server, chance: random.Random) -> None:
+    """`kill -9` of the learner, `KILLS` times: mostly soon after it has gone on, sometimes while it starts, sometimes later."""
     for number in range(KILLS):
         before = position(server)
         if number >= STRAIGHT and number % 3 == 2:
@@ -128,13 +126,16 @@ def kill_at_random(server: Server, chance: random.Random) -> int:
         elif number % 4:
             eventually(lambda before=before: position(server) > before, "the learner has gone on")  # type: ignore[misc]
         time.sleep(chance.uniform(0.0, 0.7))
-        eventually(lambda: server.readers("learn:"), "the learner runs")
-        try:
-            os.kill(server.readers("learn:")[0], signal.SIGKILL)
-        except (IndexError, ProcessLookupError):
-            continue
-        killed += 1
-    return killed
+        eventually(lambda: killed(server), "the learner runs, and is killed")
+
+
+def killed(server: Server) -> bool:
+    """Whether there was a learner's process to be killed."""
+    try:
+        os.kill(server.readers("learn:")[0], signal.SIGKILL)
+    except (IndexError, ProcessLookupError):
+        return False
+    return True
 
 
 def store(server: Server) -> Store:
@@ -177,8 +178,7 @@ def walked(server: Server) -> tuple[Any, int]:
 
 
 def test_the_load_was_real(aftermath: Aftermath) -> None:
-    """The learner died as often as it was to, labels came all the while, and the journal was rotated."""
-    assert aftermath.killed >= 0.8 * KILLS
+    """Labels came all the while, none was refused, and the journal was rotated."""
     assert len(aftermath.teller.labelled) > 50 * KILLS
     assert aftermath.teller.bad == []
     assert position(aftermath.server).segment > 1
