@@ -18,7 +18,7 @@ import msgspec
 import sqlalchemy as sa
 
 from core import events
-from core.errors import Conflict
+from core.errors import Conflict, Unavailable
 from core.events import Event
 from core.values import Position
 from journal.reader import Entry, Reader
@@ -31,7 +31,9 @@ Effect: TypeAlias = Callable[[sa.Connection], float]
 Work: TypeAlias = Callable[[Sequence[Entry], float], Effect | None]
 """Turns entries that follow a journal time into their effect; outside any transaction, so it may take its time.
 
-None: nothing to store yet, the stored position stays. For a careful reader every entry is to have an effect.
+None: nothing to store yet, the stored position stays. Crashes are counted there alone: a careful reader that has survived the entry
+there takes the count back, and until it has an effect to store no later event is put aside. Work that raises Unavailable ends the
+process, and is no crash.
 """
 
 Loss: TypeAlias = Callable[[sa.Connection, Entry], None]
@@ -186,10 +188,21 @@ class Follower:
         return len(entries)
 
     def _work(self, work: Work, entries: Sequence[Entry]) -> None:
-        effect = work(entries, self.at)
+        counted = self._counted == self._position == self._worked
+        try:
+            effect = work(entries, self.at)
+        except Unavailable:
+            if counted:
+                self._uncount()
+            raise
         self._worked = entries[-1].next
         if effect is not None:
             self._unstored = _Unstored(effect, self._worked, len(entries))
+        elif counted:
+            # Survived: else the crashes of events after it would put it aside. To advance to where the reader stands clears the count.
+            at = self.at
+            self._unstored = _Unstored(lambda _connection: at, self._position, len(entries))
+        if self._unstored is not None:
             self._commit(self._unstored)
 
     def _commit(self, unstored: _Unstored) -> int:
@@ -207,6 +220,14 @@ class Follower:
             found = positions.count_start(connection, self._name)
         self._counted = self._position
         return found.crashes >= MOST_CRASHES
+
+    def _uncount(self) -> None:
+        try:
+            with self._store.write() as connection:
+                positions.advance(connection, self._name, self._position, self._position, self.at)
+        except sa.exc.OperationalError as error:
+            # The process ends all the same, by what it could not do: to go on as if the store alone had failed would work twice.
+            _log.warning("%s: a start stays counted as a crash at %s: %s", self._name, self._position, error)
 
     def _put_aside(self, entry: Entry) -> None:
         reason = f"{self._name} crashed {MOST_CRASHES} times at this event"

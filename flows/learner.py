@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from core import events
 from core.clock import Clock, to_rfc3339
-from core.errors import Conflict, JournalError, NotFound
+from core.errors import Conflict, JournalError, NotFound, Unavailable
 from core.events import Restored
 from core.ids import VersionId, parse_version
 from core.values import START, Position
@@ -144,15 +144,12 @@ def standing(journal: Path, version: VersionId, facts: Facts) -> dict[str, Any]:
 def rollback(store: Store, journal: Path, reference: str, to: str | int, who: Who) -> dict[str, Any]:
     """Let the learner go on from a version that it has kept, or from itself as it was registered; durable in the journal before it returns.
 
-    `to` is `churn@17` or 17. Raises NotFound, and Conflict where the learner has never been in that state; JournalError, which says so
-    where the order stands all the same.
+    `to` is `churn@17` or 17. Raises Invalid, NotFound, and Conflict where the learner has never been in that state; Unavailable and
+    JournalError, which say so where the order stands all the same.
     """
     writer = Writer(journal)
     try:
-        with store.write() as connection:
-            version, target = _wanted(connection, reference, to)
-            audit.write(connection, who.at, who.by, "model.learner.rollback", str(version), to=str(target))
-            writer.append(events.encode(Restored(who.at, str(version), str(target))))
+        version, target = _order(store, writer, reference, to, who)
     except BaseException:
         with suppress(JournalError):
             writer.close()
@@ -162,6 +159,23 @@ def rollback(store: Store, journal: Path, reference: str, to: str | int, who: Wh
     except JournalError as error:
         raise JournalError(f"{version} goes on from {target}, but a power cut could undo it: {error.message}") from error
     return {"version": str(version), "to": str(target)}
+
+
+def _order(store: Store, writer: Writer, reference: str, to: str | int, who: Who) -> tuple[VersionId, VersionId]:
+    ordered = ""
+    try:
+        with store.write() as connection:
+            version, target = _wanted(connection, reference, to)
+            audit.write(connection, who.at, who.by, "model.learner.rollback", str(version), to=str(target))
+            writer.append(events.encode(Restored(who.at, str(version), str(target))))
+            ordered = f"{version} goes on from {target}"
+    except sa.exc.DBAPIError as error:
+        if not ordered:
+            raise
+        # The journal cannot take back what it has, and the learner follows the journal.
+        message = f"{ordered}, but the audit log does not say so: the store could not be written: {error.orig}"
+        raise Unavailable(message, code="store-unavailable") from error
+    return version, target
 
 
 def stop(store: Store, reference: str, who: Who) -> dict[str, Any]:
@@ -202,7 +216,8 @@ def _keeps_up(name: str, newest: int, published: float | None, report: Mapping[s
 def _wanted(connection: sa.Connection, reference: str, to: str | int) -> tuple[VersionId, VersionId]:
     """The learning version, and the one whose state it is to go on from."""
     version, _ = _find(connection, reference)
-    target = VersionId(version.model, to) if isinstance(to, int) else parse_version(to, "to")
+    name = str(to)
+    target = parse_version(f"{version.model}@{name}" if name.isdecimal() else name, "to")
     river = known.decode_card(registry.version_row(connection, target).card).river
     if target != version and (river is None or river.learnt is None or not river.learnt.is_of(str(version))):
         raise Conflict(f"to: {target} is no version that the learner of {version} has kept", field="to", code="not-kept")

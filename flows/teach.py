@@ -17,6 +17,7 @@ from flows.intake import Accepted
 from flows.learning.learners import parse_learner
 from models.inputs import Inputs
 from models.learner import labels
+from models.signature import Kind
 from store import positions, registry
 from store.engine import Store
 
@@ -30,11 +31,15 @@ class ExamplePost(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=T
 
 
 class Taker(NamedTuple):
-    """What a model's learner takes: the features of its newest learning version. `truth` raises Invalid on a label of another kind."""
+    """What a model's learner takes: the features of its newest learning version. `truth` raises Invalid on a label of another kind.
+
+    `label`: the kind of its labels, None where no sample told.
+    """
 
     version: VersionId
     inputs: Inputs
     truth: labels.Reader
+    label: Kind | None
 
 
 class Takers:
@@ -54,7 +59,7 @@ class Takers:
             if newest != {model: taker.version for model, taker in self.by_model.items()}:
                 cards = [(version, known.decode_card(registry.version_row(connection, version).card)) for version in newest.values()]
                 self.by_model = {
-                    version.model: Taker(version, Inputs.union([card.signature]), labels.reader(card.river))
+                    version.model: Taker(version, Inputs.union([card.signature]), labels.reader(card.river), card.river.label)
                     for version, card in cards
                     if card.river is not None
                 }

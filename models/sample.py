@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
+from contextlib import contextmanager
+from decimal import Decimal
 from math import isfinite
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -36,7 +38,7 @@ class Sample(NamedTuple):
 def read(path: Path, texts: Container[str] = ()) -> Sample:
     """The columns of a `.csv` or `.parquet` file; raises Malformed where it cannot be read, Invalid where it will not do.
 
-    In a CSV file the columns `texts` are texts as they are written, whatever they look like.
+    In a CSV file the columns `texts` are texts as they are written, whatever they look like; in a Parquet file they keep every digit.
     """
     readers: dict[str, Callable[[Path, Container[str]], Sample]] = {".csv": _read_csv, ".parquet": _read_parquet}
     reader = readers.get(path.suffix.lower())
@@ -51,6 +53,15 @@ def read(path: Path, texts: Container[str] = ()) -> Sample:
     if not sample.columns or not next(iter(sample.columns.values())):
         raise Invalid(f"sample: {path.name} has no rows", field="sample")
     return sample
+
+
+@contextmanager
+def said_of(field: str) -> Iterator[None]:
+    """What is said of a sample in here is said of `field`: who reads a file that is no sample calls it otherwise."""
+    try:
+        yield
+    except (Invalid, Malformed) as error:
+        raise type(error)(error.message.replace("sample:", f"{field}:", 1), field=field) from None
 
 
 def select(sample: Sample, *, names: Sequence[str] | None, count: int | None, target: str | None) -> tuple[Sample, tuple[str, ...]]:
@@ -128,7 +139,7 @@ def _typed(name: str, texts: Sequence[str]) -> list[Value]:
     return [text or None for text in texts]
 
 
-def _read_parquet(path: Path, _texts: Container[str]) -> Sample:
+def _read_parquet(path: Path, texts: Container[str]) -> Sample:
     import pyarrow as pa
     from pyarrow import parquet
 
@@ -138,12 +149,16 @@ def _read_parquet(path: Path, _texts: Container[str]) -> Sample:
         raise Malformed(f"sample: {path.name} is not readable as Parquet: {str(error)[:200]}", field="sample") from None
     names = [name for name in table.column_names if not name.startswith("__index_level_")]  # pandas stores its index so
     _check_unique(names)
-    return Sample({name: _plain(name, table.column(name).to_pylist()) for name in names})
+    return Sample({name: _plain(table.column(name).to_pylist(), exact=name in texts) for name in names})
 
 
-def _plain(name: str, values: list[Any]) -> list[Value]:
-    """A Parquet column's values: NaN is a missing number, integers beyond 64 bits are floats."""
-    present = [value for value in values if value is not None]
-    if any(type(value) is int and abs(value) >= 2**63 for value in present):
+def _plain(values: list[Any], *, exact: bool) -> list[Value]:
+    """A Parquet column's values: NaN is a missing number; decimals, and integers beyond 64 bits, are floats.
+
+    `exact`: decimals are their texts, and integers stay what they are.
+    """
+    if exact:
+        values = [str(value) if type(value) is Decimal else value for value in values]
+    elif any(type(value) is Decimal or (type(value) is int and abs(value) >= 2**63) for value in values):
         return [None if value is None else float(value) for value in values]
     return [None if value is None or value != value else value for value in values]

@@ -6,11 +6,11 @@ from flask import Flask, Response, request
 from sqlalchemy.exc import OperationalError
 from werkzeug.exceptions import HTTPException
 
-from core.errors import TiltyardError, Unavailable
+from core.errors import TiltyardError
 from flows.serving import Routes
 from server.api import audit, endpoints, experiments, features, health, metrics, models
 from server.auth import Guard
-from server.errors import JSON, PROBLEM, headers_of, problem, status_of, v2_error
+from server.errors import JSON, PROBLEM, headers_of, problem, status_of, store_unavailable, v2_error
 from server.home import Home
 
 
@@ -31,8 +31,7 @@ def _known(error: TiltyardError) -> Response:
 
 
 def _store(error: OperationalError) -> Response:
-    """Locked too long by another process, a full disk, a home that cannot be written."""
-    return _known(Unavailable(f"the store cannot be used now: {error.orig}", code="store-unavailable"))
+    return _known(store_unavailable(error))
 
 
 def _http(error: HTTPException) -> Response:

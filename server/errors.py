@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import msgspec
+from sqlalchemy.exc import OperationalError
 
 from core.errors import (
     Conflict,
@@ -55,6 +56,11 @@ JSON = "application/json"
 def status_of(error: TiltyardError) -> tuple[int, str]:
     """The status code and its phrase."""
     return next(((code, phrase) for kind, code, phrase in _STATUS if isinstance(error, kind)), (500, "Internal Server Error"))
+
+
+def store_unavailable(error: OperationalError) -> Unavailable:
+    """What is answered where the store cannot be used: locked too long by another process, a full disk, a home that cannot be written."""
+    return Unavailable(f"the store cannot be used now: {error.orig}", code="store-unavailable")
 
 
 def problem(error: TiltyardError, status: tuple[int, str] | None = None) -> bytes:

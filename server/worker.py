@@ -6,6 +6,8 @@ import logging
 from collections.abc import Callable
 from typing import TypeVar
 
+from sqlalchemy.exc import OperationalError
+
 from core.errors import Conflict, NotFound, TiltyardError
 from flows.adopt import HEARTBEAT_SECONDS, Adopter, loader
 from flows.learning.swap import Swapper
@@ -17,6 +19,7 @@ from journal.commit import GroupCommit
 from journal.writer import Writer
 from models.pool import Pool
 from server.auth import Guard
+from server.errors import store_unavailable
 from server.home import Home, clock
 from server.metrics.hot import Metrics, open_metrics
 from server.patience import Patience
@@ -71,8 +74,11 @@ class Worker:
         gevent.spawn(self._keep_learnt)
 
     def offload(self, work: Callable[[], T]) -> T:
-        """Run a control call in a native thread and wait for it; the hub goes on."""
-        found: T = self._control.apply(work)
+        """Run a control call in a native thread and wait for it; the hub goes on. Raises Unavailable where the store cannot be used."""
+        try:
+            found: T = self._control.apply(work)
+        except OperationalError as error:
+            raise store_unavailable(error) from error
         return found
 
     def taker(self, model: str) -> Taker:

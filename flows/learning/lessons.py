@@ -44,7 +44,7 @@ class Counts(msgspec.Struct):
 
     `late`: later after the prediction than is waited for. `duplicates`: of a row, or an example, that had its label. `unknown`: of no
     prediction that the journal holds. `expired`: of a segment whose labels are not waited for any more. `unfit`: of an endpoint whose
-    rows lack a feature of the version, or of an example that lacks one which the version must have.
+    rows have no place for a feature of the version, or of a row or an example that lacks one which the version must have.
     """
 
     late: int = 0
@@ -195,6 +195,10 @@ class Lessons:
         x: dict[str, Value] = {
             name: value for name, column in zip(self._names, place.columns, strict=True) if (value := values[column]) is not None
         }
+        # Another arm may do without: asked for this row, the version itself would refuse it.
+        if not self._required <= x.keys():
+            self.counts.unfit += 1
+            return None
         if prediction.flags & FORCED:
             self.counts.forced += 1
         arm = CONTROL if prediction.flags & FALLBACK else prediction.arm

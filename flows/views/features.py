@@ -13,7 +13,7 @@ import msgspec
 import sqlalchemy as sa
 
 from core.clock import Clock, to_rfc3339
-from core.errors import Conflict, NotFound
+from core.errors import Conflict, NotFound, Unavailable
 from flows.serving import Routes
 from models.features.declaration import Batch, Stream, View, computed
 from models.features.occurrences import FIGURES
@@ -27,8 +27,8 @@ KEPT_SECONDS = 600.0
 """How long a generation's file stays after another one is served."""
 
 _VIEW = msgspec.json.Decoder(View)
-_UNUSABLE = (NotFound, sqlite3.Error, msgspec.MsgspecError, TypeError, UnicodeDecodeError)
-"""What is raised of a file, or of a declaration in it, that is not there or is damaged."""
+_UNUSABLE = (NotFound, Unavailable, sqlite3.Error, msgspec.MsgspecError, TypeError, UnicodeDecodeError)
+"""What is raised of a file, or of a declaration in it, that is not there, is damaged or cannot be read now."""
 _log = logging.getLogger("tiltyard.features")
 
 
@@ -123,7 +123,7 @@ def _opened(directory: Path, row: ViewRow) -> tuple[OpenView, Table | None]:
     with ExitStack() as opened:
         table = opened.enter_context(closing(Table(path, immutable=batch)))
         meta = table.meta()
-        served = _served(view, meta)
+        served = served_by(view, meta)
         if not set(served.features) <= set(table.names):
             raise NotFound(f"view: the file of generation {row.generation} of {row.view} holds other features", field="view")
         watched = None if batch else opened.enter_context(closing(Table(path, immutable=False)))
@@ -150,7 +150,7 @@ def describe(directory: Path, row: ViewRow, now: float) -> dict[str, Any]:
     """
     view = decode_view(row.body)
     batch, meta = isinstance(view.source, Batch), _meta(directory, view, row)
-    served = _served(view, meta)
+    served = served_by(view, meta)
     as_of = row.as_of if batch else _time(meta)
     return {
         **msgspec.to_builtins(view),
@@ -176,6 +176,12 @@ def every(store: Store, directory: Path, now: float) -> list[dict[str, Any]]:
     with store.read() as connection:
         rows = views.every(connection)
     return [describe(directory, row, now) for row in rows]
+
+
+def check_same_key(before: View, key: str) -> None:
+    """Raises Conflict where the view's table is of another key: its rows are not of those entities."""
+    if before.key != key:
+        raise Conflict(f"key: view {before.view} is keyed by {before.key!r}, not by {key!r}", field="key", code="view-changed")
 
 
 def check_endpoints(connection: sa.Connection, view: View) -> None:
@@ -223,7 +229,7 @@ def _by_endpoint(found: dict[str, OpenView]) -> dict[str, list[OpenView]]:
     return by_endpoint
 
 
-def _served(view: View, meta: Meta) -> View:
+def served_by(view: View, meta: Meta) -> View:
     """What is served from a file: by the declaration in it, since that is what its values are of. Where the present one is of the same
     values, it says how they are served.
     """
@@ -236,7 +242,7 @@ def _meta(directory: Path, view: View, row: ViewRow) -> Meta:
     try:
         with closing(Table(path_of(directory, row.view, row.generation), immutable=isinstance(view.source, Batch))) as table:
             meta = table.meta()
-            _served(view, meta)
+            served_by(view, meta)
             return meta
     except _UNUSABLE:
         return {}

@@ -224,7 +224,11 @@ class Generation:
         self._overtaken = self._reader.overtaken
 
     def _move(self, present: float) -> None:
-        """Let windows end by journal time, or where no event has come by the clock, also where that was set back."""
+        """Let windows end by journal time, or where no event has come by the clock, also where that was set back.
+
+        What a clock that was ahead has ended then does not begin again: until its windows are over by the right time as well, features
+        lack it, as a computation from nothing does not.
+        """
         back = self._time - present
         self._time = present if back > AHEAD_SECONDS else max(self._time, present)
         ahead = self._time - self._now

@@ -18,7 +18,7 @@ from msgspec.structs import replace
 from core.errors import Conflict, Invalid, Malformed, Unavailable
 from core.values import Value
 from flows import known
-from flows.views.features import check_endpoints, decode_view, describe
+from flows.views.features import check_endpoints, check_same_key, decode_view, describe
 from models import sample
 from models.features import table
 from models.features.declaration import Batch, View, check
@@ -80,8 +80,7 @@ def _before(order: Load, row: ViewRow | None) -> View:
     view = decode_view(row.body)
     if not isinstance(view.source, Batch):
         raise Conflict(f"view {order.view} is computed from a stream: nothing can be loaded into it", field="view", code="view-is-stream")
-    if view.key != order.key:
-        raise Conflict(f"key: view {order.view} is keyed by {view.key!r}, not by {order.key!r}", field="key", code="view-changed")
+    check_same_key(view, order.key)
     return view
 
 

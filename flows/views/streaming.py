@@ -23,7 +23,7 @@ from flows.views.view import reader_of
 from journal import segments
 from journal.reader import Entry
 from models.features.declaration import View
-from models.features.table import Table, path_of
+from models.features.table import BUSY_SECONDS, Table, of_the_moment, path_of
 from store import positions, views
 from store.views import ViewRow
 
@@ -48,6 +48,8 @@ class ViewReader:
         self._next: Generation | None = None
         self._lost: set[int] = set()
         """Generations whose files cannot be used."""
+        self._counted = False
+        """Whether a crash is counted that has not been taken back."""
         self._look_due = self._tell_due = -1.0
         self._position, self._row = self._stored()
         with bench.store.read() as connection:
@@ -83,9 +85,9 @@ class ViewReader:
             return 0
 
     def _step_carefully(self) -> int:
-        """Take one event, of the generation that is most behind, and say beforehand which one."""
-        self._look()
-        self._tell()
+        """Take one event, of the generation that is most behind. Beforehand a crash is counted, which is taken back after it."""
+        if not self._generations():
+            self._look()
         one = min(self._generations(), key=lambda each: each.position)
         if not one.settled:
             return self._run(one, Generation.retry)
@@ -94,20 +96,23 @@ class ViewReader:
             return sum(map(self._run, self._generations()))
         self._count(entry)
         read = self._run(one, lambda each: each.take_one(entry))
-        if read and one.settled:
-            self._advance()
-            self._careful -= 1
+        self._careful -= read
         return read
 
     def _count(self, entry: Entry) -> None:
+        # Once, until that is taken back; a store that is full may delay it. No event since then has crashed this process.
+        if self._counted:
+            return
+        reason = f"{reader_of(self._view)} crashed {MOST_CRASHES} times at this event"
         with self._bench.store.write() as connection:
             found = positions.count_start(connection, reader_of(self._view))
-            if found.crashes < MOST_CRASHES:
-                return
-            reason = f"{reader_of(self._view)} crashed {MOST_CRASHES} times at this event"
-            positions.put_aside(connection, reader_of(self._view), entry.address.position, reason, found.at)
-        _log.error("%s: put aside the event at %s", reason, entry.address)
-        self._aside.add(entry.address.position)
+            often = found.crashes >= MOST_CRASHES
+            if often:
+                positions.put_aside(connection, reader_of(self._view), entry.address.position, reason, found.at)
+        self._counted = True
+        if often:
+            _log.error("%s: put aside the event at %s", reason, entry.address)
+            self._aside.add(entry.address.position)
 
     def _lose(self, one: Generation, error: Exception) -> None:
         """Give up a generation whose file is broken: the next one takes its place."""
@@ -130,7 +135,7 @@ class ViewReader:
             self._look_due = self._bench.steady() + LOOK_SECONDS
         if self._next is not None and self._next.caught_up and self._next.settled:
             self._switch(self._next)
-        if self._bench.steady() >= self._tell_due:
+        if self._counted or self._bench.steady() >= self._tell_due:
             self._tell()
             self._tell_due = self._bench.steady() + IDLE_SECONDS
 
@@ -164,19 +169,22 @@ class ViewReader:
         return position.position, row
 
     def _found(self, number: int) -> Generation | None:
-        """A generation whose file is there and whole; None without one, or where it was computed from another journal."""
+        """A generation whose file is there and whole; None without one, or where it was computed from another journal.
+
+        Raises Unavailable where that cannot be known now: what a file that is given up held of the past may be nowhere else.
+        """
         path = path_of(self._bench.directory, self._view, number)
         if number in self._lost or not path.exists():
             return None
         try:
-            with closing(Table(path, immutable=False)) as table:
+            with closing(Table(path, immutable=False, wait_seconds=BUSY_SECONDS)) as table:
                 meta = table.meta()
             if Position(*meta["position"]) <= segments.end(self._bench.journal):
                 return Generation(self._bench, decode_view(meta["view"]), number, meta["declared"], self._aside)
             _log.error("%s is of another journal", path.name)
-        except sqlite3.OperationalError as error:
-            raise Unavailable(f"{path.name} cannot be read now: {error}") from error
         except _BROKEN as error:
+            if isinstance(error, sqlite3.Error) and of_the_moment(error):
+                raise Unavailable(f"{path.name} cannot be read now: {error}") from error
             _log.error("%s cannot be used: %r", path.name, error)
         self._lost.add(number)
         return None
@@ -208,8 +216,8 @@ class ViewReader:
         self._serving, self._next = found, None
 
     def _tell(self) -> None:
-        """Let the store know how far the view has come, so that segments of the journal can expire."""
-        if self._generations() and min(one.needed for one in self._generations()) != self._position:
+        """Let the store know how far the view has come, so that segments of the journal can expire, and that no event has crashed it."""
+        if self._generations() and (self._counted or min(one.needed for one in self._generations()) != self._position):
             self._advance()
 
     def _advance(self) -> None:
@@ -217,7 +225,7 @@ class ViewReader:
         with self._bench.store.write() as connection:
             at = min(one.as_of for one in self._generations())
             positions.advance(connection, reader_of(self._view), self._position, needed, at)
-        self._position = needed
+        self._position, self._counted = needed, False
 
     def _remove(self, number: int) -> None:
         path = path_of(self._bench.directory, self._view, number)

@@ -14,7 +14,7 @@ from core.errors import Conflict, Invalid, NotFound, Unavailable
 from core.values import START, Value
 from flows import known
 from flows.views import features
-from flows.views.features import decode_view
+from flows.views.features import decode_view, served_by
 from models.features.declaration import Batch, Stream, View, blanks, check
 from models.features.table import Table, key_text, path_of
 from routing.changes import Who
@@ -49,10 +49,10 @@ def declare(desk: Desk, view: View, who: Who) -> dict[str, Any]:
 
     A streaming view begins with what the journal still holds. Where another declaration asks for something else, that is computed anew, and
     what it served before is served until that is done; maximum age, defaults and, but of an endpoint's own predictions and outcomes,
-    endpoints hold at once, and the very same declaration changes nothing. Of a batch view the loaded table stays.
+    endpoints hold at once, and the very same declaration changes nothing. Of a batch view the loaded table stays, and with it the key.
 
-    Raises Invalid naming the field, NotFound of an endpoint, and Conflict where another view of an endpoint has a feature of the same name
-    or the view is of the other kind.
+    Raises Invalid naming the field, NotFound of an endpoint, and Conflict where another view of an endpoint has a feature of the same name,
+    the view is of the other kind, or a table of another key is loaded.
     """
     check(view)
     with desk.store.write() as connection:
@@ -101,10 +101,9 @@ def show(desk: Desk, view: str, key: str | None = None) -> dict[str, Any]:
 
 def _served(directory: Path, row: ViewRow, key: str, *, stale: bool) -> dict[str, Value]:
     """What is served of the entity now: too old, the defaults or nothing; otherwise its values, defaults in the place of null."""
-    view = decode_view(row.body)
+    view, values = _look_up(directory, row, key)
     if stale and view.on_stale == "error":
         raise Unavailable(f"feature view {view.view} is older than its declared maximum age", code="features-stale")
-    values = _look_up(directory, view, row.generation, key) if row.generation else None
     if values is None:
         said = f"key: {view.view} knows nothing of {key[:100]!a}: what is declared for that is served"
         raise NotFound(said, field="key", code="key-not-found")
@@ -113,22 +112,25 @@ def _served(directory: Path, row: ViewRow, key: str, *, stale: bool) -> dict[str
     return {name: view.defaults.get(name) if value is None else value for name, value in values.items()}
 
 
-def _look_up(directory: Path, view: View, generation: int, key: str) -> dict[str, Value] | None:
+def _look_up(directory: Path, row: ViewRow, key: str) -> tuple[View, dict[str, Value] | None]:
+    """The declaration by which the view is served now, and what the file has of the entity."""
+    view = decode_view(row.body)
+    if not row.generation:
+        return view, None
     try:
-        with closing(Table(path_of(directory, view.view, generation), immutable=isinstance(view.source, Batch))) as table:
-            return table.get(key_text(key) or "")
-    except UnicodeEncodeError:  # half a surrogate pair: no entity is called so
-        return None
-    except (sqlite3.Error, msgspec.MsgspecError, ValueError) as error:
+        with closing(Table(path_of(directory, row.view, row.generation), immutable=isinstance(view.source, Batch))) as table:
+            return served_by(view, table.meta()), table.get(key_text(key) or "")
+    except (sqlite3.Error, msgspec.MsgspecError, TypeError, ValueError) as error:
         raise Unavailable(f"view: {view.view} cannot be read now: {error}", code="view-busy") from None
 
 
 def _follow(before: View, view: View) -> View:
-    """The view as it can follow the one before: of the same kind, with the table that is loaded."""
+    """The view as it can follow the one before: of the same kind, with the table that is loaded, which is of its key."""
     if type(before.source) is not type(view.source):
         raise Conflict(f"view: {view.view} is of the other kind: drop it first", field="view", code="view-kind")
     if not isinstance(before.source, Batch) or not isinstance(view.source, Batch) or not before.source.columns:
         return view
+    features.check_same_key(before, view.key)
     if view.source.columns not in ({}, before.source.columns):
         raise Invalid("source.columns: they are those of the loaded table: leave them out", field="source.columns")
     return check(msgspec.structs.replace(view, source=before.source))

@@ -85,7 +85,7 @@ class Aggregates:
     def news(self, at: float) -> News:
         """What is to be published of the entities that have changed since the last call, or whose panes have left a window until `at`.
 
-        `at` is never less than before, nor less than the time of any event.
+        `at` is never less than the time of any event. Where `at` is less than before, what has left a window meanwhile is forgotten.
         """
         rows, gone = [], []
         for entity in self._changed | self._expired(at):

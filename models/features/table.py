@@ -8,8 +8,8 @@ One SQLite file:
 
 A batch view's file is written under another name and linked to its own when all of it is on the disk; after that nothing changes
 it, so it is opened as immutable, without locks. A streaming view's file has a write-ahead log: each read sees the last whole
-transaction, under a shared lock that the writer does not need. No read waits: where it finds the file locked, as while a log is
-recovered, it fails at once.
+transaction, under a shared lock that the writer does not need. No read waits unless it is told to: where it finds the file locked,
+as while a log is recovered, it fails at once.
 
 What a file holds that no writer can have written is a `sqlite3.DatabaseError`, whoever finds it: SQLite or the decoder.
 """
@@ -26,7 +26,7 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-from core.errors import Conflict, Invalid, NotFound
+from core.errors import Conflict, Invalid, NotFound, Unavailable
 from core.values import Value
 
 Meta: TypeAlias = dict[str, Any]
@@ -40,7 +40,16 @@ _TABLES = (
 _GET = "SELECT features FROM rows WHERE key = ?"
 _PUT = "INSERT INTO rows VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET features = excluded.features"
 _PUT_STATE = "INSERT INTO states VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET state = excluded.state"
-_BUSY_SECONDS = 10.0
+BUSY_SECONDS = 10.0
+"""How long who writes a file, or has to know whether it is whole, waits while it is locked."""
+
+_OF_THE_MOMENT = frozenset(
+    (
+        *(sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL),
+        *(sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL, sqlite3.SQLITE_PERM, sqlite3.SQLITE_READONLY),
+    )
+)
+"""SQLite's errors of locks, and of a disk or of rights."""
 
 _encode = msgspec.msgpack.Encoder().encode
 _names_of = msgspec.msgpack.Decoder(tuple[str, ...]).decode
@@ -70,22 +79,32 @@ def path_of(directory: Path, view: str, generation: int) -> Path:
     return directory / f"{view}.g{generation}.db"
 
 
+def of_the_moment(error: sqlite3.Error) -> bool:
+    """Whether an error says nothing of what a file holds: it may be whole, and cannot be used now.
+
+    The class does not tell: `no such table` is an OperationalError as well.
+    """
+    return getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF in _OF_THE_MOMENT
+
+
 class Table:
     """One generation of a view, open for reading. For one thread at a time."""
 
-    def __init__(self, path: Path, *, immutable: bool) -> None:
-        """Opens the file; raises NotFound where there is none that can be read."""
+    def __init__(self, path: Path, *, immutable: bool, wait_seconds: float = 0.0) -> None:
+        """Opens the file, and waits so long while it is locked; raises Unavailable where one is there that cannot be read now, NotFound
+        where there is none, or something else.
+        """
         uri = f"{path.absolute().as_uri()}?mode=ro{'&immutable=1' if immutable else ''}"
         with ExitStack() as opened:
             try:
-                self._connection = opened.enter_context(closing(_connect(uri, timeout=0.0)))
+                self._connection = opened.enter_context(closing(_connect(uri, wait_seconds)))
                 # Read, not mapped: under a mapping a disk that fails, or a file cut short, is a SIGBUS, which ends the process. It would
                 # save 0.2 to 0.8 of 5 µs.
                 self._connection.execute("PRAGMA mmap_size = 0")
                 self._execute = self._connection.cursor().execute
                 self.names = _names(self._connection)
             except sqlite3.Error as error:
-                raise NotFound(f"view: {path.name} cannot be opened: {error}", field="view", code="view-file-not-found") from None
+                raise _unopened(path, error) from None
             opened.pop_all()
 
     def get(self, key: str) -> dict[str, Value] | None:
@@ -128,7 +147,7 @@ def create(path: Path, names: Sequence[str], rows: Iterable[tuple[str, Sequence[
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     draft.unlink(missing_ok=True)
     try:
-        with closing(_connect(draft.absolute().as_uri(), _BUSY_SECONDS)) as connection:
+        with closing(_connect(draft.absolute().as_uri(), BUSY_SECONDS)) as connection:
             # A draft that fails is thrown away, and a whole one is made durable below.
             connection.execute("PRAGMA journal_mode = OFF")
             connection.execute("PRAGMA synchronous = OFF")
@@ -154,7 +173,7 @@ class Writer:
         """Raises Conflict where the file has other features, sqlite3.Error where it cannot be written or is none of a view."""
         path.parent.mkdir(parents=True, exist_ok=True)
         with ExitStack() as opened:
-            self._connection = opened.enter_context(closing(_connect(path.absolute().as_uri(), _BUSY_SECONDS)))
+            self._connection = opened.enter_context(closing(_connect(path.absolute().as_uri(), BUSY_SECONDS)))
             self._connection.execute("PRAGMA journal_mode = WAL")
             # Not FULL: what a power cut takes is computed again, from the position that stands in this file.
             self._connection.execute("PRAGMA synchronous = NORMAL")
@@ -208,6 +227,14 @@ class Writer:
 def _connect(uri: str, timeout: float) -> sqlite3.Connection:
     # The driver begins no transactions by itself. A connection may be made in another thread than it is used in.
     return sqlite3.connect(uri, uri=True, timeout=timeout, isolation_level=None, check_same_thread=False)
+
+
+def _unopened(path: Path, error: sqlite3.Error) -> NotFound | Unavailable:
+    said = f"view: {path.name} cannot be opened: {error}"
+    # Also of a file that is missing SQLite says that it cannot open it.
+    if of_the_moment(error) and os.access(path, os.F_OK):
+        return Unavailable(said, field="view", code="view-busy")
+    return NotFound(said, field="view", code="view-file-not-found")
 
 
 @contextmanager

@@ -12,7 +12,6 @@ import click
 from core.errors import Invalid
 from core.events import Example
 from core.ids import check_name
-from core.values import Value
 from server.cli.options import home, json_option, show, table, who
 from server.home import clock
 
@@ -34,7 +33,7 @@ def learner(name: str, rollback: str | None, stop: bool, start: bool, as_json: b
         raise click.UsageError("--rollback, --stop, --start: give at most one of them")
     here = home()
     if rollback is not None:
-        done = flow.rollback(here.store, here.journal, name, int(rollback) if rollback.isdecimal() else rollback, who())
+        done = flow.rollback(here.store, here.journal, name, rollback, who())
         show(done, f"{done['version']} goes on from {done['to']}", as_json=as_json)
     elif stop:
         done = flow.stop(here.store, name, who())
@@ -57,7 +56,7 @@ def learn(model: str, path: Path, label: str, key: str | None, as_json: bool) ->
     """Teach the learners of MODEL the rows of PATH, a CSV or Parquet file.
 
     The whole file is checked before anything is stored; the rows are durable when this returns. Columns that the model does not
-    take are left out.
+    take are left out. Ids are taken as they are written (007 is not 7), and every row needs one where --id is given.
     """
     from flows import teach
     from flows.teach import Takers
@@ -80,28 +79,42 @@ def _read(path: Path, model: str, taker: Any, label: str, key: str | None) -> It
     from flows.teach import ExamplePost
     from models import sample
 
-    found = sample.read(path)
+    texts = {feature.name for feature in taker.inputs.features if feature.kind == "str"}
+    if taker.label == "str":
+        texts.add(label)
+    with sample.said_of("path"):
+        columns = sample.read(path, texts).columns
+        # Read for themselves: a column may be both, a number to the model and the text that names a row.
+        keys = None if key is None else sample.read(path, {key}).columns.get(key)
     for option, column in (("label", label), ("id", key)):
-        if column is not None and column not in found.columns:
+        if column is not None and column not in columns:
             raise Invalid(f"{option}: {path} has no column {column!r}", field=option)
     at = clock()
-    given = {name: found.columns[name] for name in taker.inputs.names if name in found.columns}
-    for number in range(len(found.columns[label])):
+    given = {name: columns[name] for name in taker.inputs.names if name in columns}
+    for number, truth in enumerate(columns[label]):
         try:
-            post = ExamplePost(
-                {name: values[number] for name, values in given.items()},
-                _label(found.columns[label][number]),
-                None if key is None else str(found.columns[key][number]),
-            )
+            row = {name: values[number] for name, values in given.items()}
+            post = ExamplePost(row, _label(truth), None if keys is None else _id(keys[number]))
             yield teach.check(post, model, taker, at)
         except Invalid as error:
             raise Invalid(f"{path}, row {number + 1}: {error.message}", field=error.field) from None
 
 
-def _label(value: Value) -> Any:
+def _label(value: Any) -> Any:
     if value is None:
         raise Invalid("label: it is missing", field="label")
+    if not isinstance(value, str | int | float):
+        raise Invalid(f"label: expected a number, a text, true or false, got {type(value).__name__}", field="label")
     return value
+
+
+def _id(value: Any) -> str:
+    from models.features.table import key_text
+
+    found = key_text(value) if isinstance(value, str | int | float | None) else str(value)
+    if found is None:
+        raise Invalid("id: it is missing; with --id every row needs one, or it would be learnt again with the file", field="id")
+    return found
 
 
 def _shown(examples: list[Example]) -> Iterator[Example]:

@@ -11,6 +11,8 @@ PREDICT, OUTCOMES, INFER = "/v1/endpoints/credit/predict", "/v1/outcomes", "/v2/
 
 GOOD = dict.fromkeys(("age", "sex", "bmi", "bp", "s1", "s2", "s3", "s4", "s5", "s6"), 0.01)
 
+DEEP = b"[" * 200_000
+
 
 def features(**changes: Any) -> dict[str, Any]:
     return {"features": {**GOOD, **changes}}

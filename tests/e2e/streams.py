@@ -1,12 +1,19 @@
-"""Some of River's data sets, each with a model that learns it and River's own metrics."""
+"""Some of River's data sets, each with a model that learns it and River's own metrics.
+
+Tests use the first rows of each, and with TILTYARD_STREAMS=whole every row: 58,000, which take minutes.
+"""
 
 from __future__ import annotations
 
+import os
+from functools import cache
 from itertools import islice
 from typing import Any, NamedTuple
 
 from river import datasets, linear_model, metrics, naive_bayes, preprocessing, tree
 from river.anomaly import HalfSpaceTrees
+
+WHOLE = os.environ.get("TILTYARD_STREAMS") == "whole"
 
 FACTORIES = """
 from river import anomaly, linear_model, naive_bayes, preprocessing, tree
@@ -30,10 +37,10 @@ def shuttle():
 
 
 class Stream(NamedTuple):
-    """One of River's data sets, a model of that file, and by name the metrics that score it."""
+    """One of River's data sets, how many of its rows do mostly, a model of that file, and by name the metrics that score it."""
 
     data: Any
-    rows: int
+    few: int
     model: Any
     metrics: dict[str, Any]
 
@@ -66,6 +73,8 @@ STREAMS = {
 }
 
 
+@cache
 def rows_of(name: str) -> list[tuple[dict[str, Any], Any]]:
     """The rows and labels that the tests use of a stream."""
-    return list(islice(STREAMS[name].data, STREAMS[name].rows))
+    stream = STREAMS[name]
+    return list(islice(stream.data, None if WHOLE else stream.few))

@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.bad_input import GOOD, INFER, OUTCOMES, PREDICT, features, said, send
+from tests.e2e import bad_facts
+from tests.e2e.bad_facts import EVENTS, LEARN
+from tests.e2e.bad_input import DEEP, GOOD, INFER, OUTCOMES, PREDICT, features, said, send
 from tests.e2e.real_server import PATIENCE, Server
 
 TEN_MEGABYTES = 10 * 2**20
@@ -19,6 +21,7 @@ TEN_MEGABYTES = 10 * 2**20
 @pytest.fixture(scope="module", autouse=True)
 def _endpoint(server: Server) -> None:
     server.create("credit", {"control": ("dia@1", 1), "treatment": ("dia@2", 1)})
+    bad_facts.furnish(server)
 
 
 def without(name: str) -> dict[str, Any]:
@@ -41,9 +44,6 @@ def tensor(**changes: Any) -> dict[str, Any]:
 def columns(**changes: Any) -> dict[str, Any]:
     given = [{"name": name, "shape": [1], "datatype": "FP64", "data": [value]} for name, value in {**GOOD, **changes}.items()]
     return {"inputs": given}
-
-
-DEEP = b"[" * 200_000
 
 
 EVEN = {"weights": {"control": 1, "treatment": 1}}
@@ -158,43 +158,20 @@ CASES: list[tuple[str, str, object, int, str]] = [
     ("a weight below zero", "PUT /v1/endpoints/credit/traffic", {"weights": {"control": -1, "treatment": 2}}, 422, "weights.control"),
     ("weights of nothing", "PUT /v1/endpoints/credit/traffic", {"weights": {"control": 0, "treatment": 0}}, 422, "weights"),
     ("a missing weight", "PUT /v1/endpoints/credit/traffic", {"weights": {"control": 1}}, 422, "treatment"),
-    (
-        "an enrolment above one",
-        "PUT /v1/endpoints/credit/traffic",
-        {**EVEN, "enrolment": 2},
-        422,
-        "enrolment",
-    ),
+    ("an enrolment above one", "PUT /v1/endpoints/credit/traffic", {**EVEN, "enrolment": 2}, 422, "enrolment"),
     ("an unknown endpoint", "PUT /v1/endpoints/nobody/traffic", {"weights": {"control": 1}}, 404, "nobody"),
     ("an unknown version", "/v1/endpoints", arms("dia@99"), 404, "dia@99"),
     ("no control", "/v1/endpoints", arms(name="a"), 422, "control"),
     ("a name that is none", "/v1/endpoints", arms(endpoint="../x"), 422, "endpoint"),
-    (
-        "an endpoint that exists",
-        "/v1/endpoints",
-        arms(endpoint="credit"),
-        409,
-        "credit",
-    ),
+    ("an endpoint that exists", "/v1/endpoints", arms(endpoint="credit"), 409, "credit"),
     ("an unknown arm", "/v1/endpoints/credit/promote", {"arm": "nobody"}, 404, "arm"),
     ("a wait of an hour", "PUT /v1/endpoints/credit/traffic?wait=3600s", EVEN, 422, "wait"),
     ("a dry run of maybe", "PUT /v1/endpoints/credit/traffic?dry_run=maybe", EVEN, 422, "dry_run"),
-    (
-        "an experiment without metrics",
-        "/v1/experiments",
-        trial([], 1),
-        422,
-        "metrics",
-    ),
-    (
-        "an effect of nothing",
-        "/v1/experiments",
-        trial([{"name": "m"}], 0),
-        422,
-        "mde",
-    ),
+    ("an experiment without metrics", "/v1/experiments", trial([], 1), 422, "metrics"),
+    ("an effect of nothing", "/v1/experiments", trial([{"name": "m"}], 0), 422, "mde"),
     ("garbage", "PUT /v1/endpoints/credit/traffic", bytes(range(256)), 400, "body"),
     ("lists in lists", "PUT /v1/endpoints/credit/traffic", DEEP, 422, "body"),
+    *bad_facts.CASES,
 ]
 
 
@@ -207,7 +184,7 @@ def test_bad_input_is_refused_with_its_field(server: Server, name: str, route: s
 
 
 @pytest.mark.parametrize("chunked", [False, True], ids=["with Content-Length", "in chunks"])
-@pytest.mark.parametrize("route", [PREDICT, OUTCOMES, INFER, "/v1/endpoints", "/v1/experiments"])
+@pytest.mark.parametrize("route", [PREDICT, OUTCOMES, INFER, LEARN, EVENTS, "/v1/endpoints", "/v1/experiments"])
 def test_a_body_of_ten_megabytes_is_413(server: Server, route: str, chunked: bool) -> None:
     """However it is sent; and the server goes on."""
     with socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE) as connection:
@@ -265,7 +242,7 @@ def test_what_is_said_wrongly_about_a_change_is_422_and_changes_nothing(
     assert server.get("/v1/endpoints/credit/plan") == before
 
 
-@pytest.mark.parametrize("path", [PREDICT, OUTCOMES, INFER, "/v1/endpoints"])
+@pytest.mark.parametrize("path", [PREDICT, OUTCOMES, INFER, LEARN, EVENTS, "/v1/endpoints"])
 def test_another_method_is_405_in_status_and_body(server: Server, path: str) -> None:
     """With the methods that are allowed, where the hot routes answer."""
     reply = server.request("DELETE", path)
@@ -273,7 +250,7 @@ def test_another_method_is_405_in_status_and_body(server: Server, path: str) -> 
     assert "error" in reply.json or (reply.json["status"], reply.json["title"]) == (405, "Method Not Allowed")
 
 
-@pytest.mark.parametrize("path", [PREDICT, OUTCOMES, INFER])
+@pytest.mark.parametrize("path", [PREDICT, OUTCOMES, INFER, LEARN, EVENTS])
 def test_no_foreign_page_can_post(server: Server, path: str) -> None:
     """A browser names the page's origin, and asks before it sends JSON; without JSON it gets nothing."""
     reply = server.request("POST", path, b"{}", {"Origin": "https://evil.example", "Content-Type": "text/plain"})

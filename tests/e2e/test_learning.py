@@ -1,8 +1,12 @@
-"""Models that learn while they serve: over HTTP, label by label, they come to what River comes to by itself."""
+"""Models that learn while they serve: over HTTP, label by label, they come to what River comes to by itself.
+
+With TILTYARD_STREAMS=whole they learn every row of the streams; else the first ones.
+"""
 
 from __future__ import annotations
 
-import csv
+import os
+import resource
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,58 +17,42 @@ from river import evaluate, metrics
 
 from core.clock import from_rfc3339
 from core.events import Predicted
-from core.settings import Settings
-from flows import register
-from models.learner.settings import LearnerSettings
-from routing.changes import Who
-from server import home as homes
-from server.home import Home
-from tests.e2e.real_server import Client, Server, Worlds, eventually
-from tests.e2e.streams import FACTORIES, STREAMS, rows_of
+from tests.e2e.learning_server import feed, learner, learnt, on_page, register, serve, write
+from tests.e2e.real_server import PATIENCE, Server, Worlds, eventually
+from tests.e2e.streams import FACTORIES, STREAMS, WHOLE, rows_of
+
+LEARNING_SECONDS = 1800.0 if WHOLE else PATIENCE
+"""How long after the last label a learner may take, which gives way to everybody."""
+MEMORY_BYTES = 3 * 2**30
+"""Of one learner; not the default."""
+pytestmark = [pytest.mark.timeout(2 * LEARNING_SECONDS)] if WHOLE else []
 
 
 @pytest.fixture(scope="module")
 def learning(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server with an endpoint of each stream."""
     worlds = Worlds(tmp_path_factory.mktemp("learning"), Path())
-    server = worlds.server(empty=True)
-    (worlds.directory / "models.py").write_text(FACTORIES)
-    home = homes.create(Settings(home=str(server.home)))
-    for name in STREAMS:
-        _register(home, worlds.directory, name)
+    server = worlds.server(empty=True, TILTYARD_LEARNER_MEMORY_BYTES=str(MEMORY_BYTES))
+    # Few snapshots come to one that is kept: so there is something to go back to.
+    register(server, worlds.directory, FACTORIES, {name: rows_of(name) for name in STREAMS}, keep_every=2)
     server.start()
     try:
         for name in STREAMS:
             server.create(name, {"control": (f"{name}@1", 1)})
         for name in STREAMS:
-            eventually(lambda name=name: _learner(server, name)["published"], f"the learner of {name} has begun")
+            eventually(lambda name=name: learner(server, name)["published"], f"the learner of {name} has begun")
         yield server
     finally:
         worlds.close()
 
 
-def _register(home: Home, directory: Path, name: str) -> None:
-    rows, sample = rows_of(name), directory / f"{name}.csv"
-    with sample.open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow([*rows[0][0], "truth"])
-        writer.writerows([*x.values(), y] for x, y in rows)
-    # Few snapshots come to one that is kept: so there is something to go back to.
-    learning = LearnerSettings(keep_every=2)
-    path, who = directory / f"models.py:{name}", Who("test", time.time(), "a stream")
-    register.register(home.store, home.blobs, name, path, who, sample=sample, target="truth", learning=learning)
-
-
 @pytest.fixture(scope="module")
 def told(learning: Server) -> dict[str, Any]:
     """What the learners tell after each row has been predicted, and its label posted, one after another; and before anything else."""
-    with learning.client() as client:
-        for name in STREAMS:
-            for x, y in rows_of(name):
-                _serve(client, name, x, y)
-    for name, stream in STREAMS.items():
-        _learnt(learning, name, stream.rows)
-    return {name: _learner(learning, name) for name in STREAMS}
+    feed(learning, {name: rows_of(name) for name in STREAMS})
+    for name in STREAMS:
+        learnt(learning, name, len(rows_of(name)), LEARNING_SECONDS)
+    return {name: learner(learning, name) for name in STREAMS}
 
 
 @pytest.fixture(scope="module")
@@ -72,23 +60,6 @@ def streamed(learning: Server, told: dict[str, Any]) -> Server:
     """The server from then on. Tests that teach more, or give orders, do so to bananas and shuttle alone."""
     assert told.keys() == STREAMS.keys()
     return learning
-
-
-def _serve(client: Client, name: str, x: dict[str, Any], y: Any) -> Any:
-    answered = client.predict(name, None, x)
-    assert answered.status == 200, answered
-    label = {"prediction_id": answered.json["prediction_id"], "metric": "label", "value": y}
-    accepted = client.request("POST", "/v1/outcomes", label)
-    assert accepted.status == 202, accepted
-    return answered.json
-
-
-def _learner(server: Server, name: str) -> Any:
-    return server.get(f"/v1/models/{name}/learner")
-
-
-def _learnt(server: Server, name: str, labels: int) -> None:
-    eventually(lambda: _learner(server, name)["labels"] == labels, f"{name} has learnt {labels} labels")
 
 
 @pytest.mark.parametrize("name", STREAMS)
@@ -106,7 +77,7 @@ def test_the_answers_as_served_are_scored_beside_it(told: dict[str, Any], name: 
     """A score of their own, of all the rows; better than of one label for all, which a version that is never swapped would give."""
     found = told[name]
     served = found["served"][f"{name}/control"]
-    assert served["labels"] == STREAMS[name].rows
+    assert served["labels"] == len(rows_of(name))
     assert served["scores"].keys() == found["scores"].keys()
     assert None not in served["scores"].values()
     if name == "phishing":
@@ -120,7 +91,7 @@ def test_the_served_scores_are_those_of_the_answers(streamed: Server) -> None:
     seen = [event.outputs[0].label for event in answers if event.endpoint == "phishing"]
     for said, (_, truth) in zip(seen, rows_of("phishing"), strict=False):
         metric.update(truth, said)
-    assert _learner(streamed, "phishing")["served"]["phishing/control"]["scores"]["Accuracy"] == metric.get()
+    assert learner(streamed, "phishing")["served"]["phishing/control"]["scores"]["Accuracy"] == metric.get()
 
 
 def test_a_first_answer_may_be_none(streamed: Server) -> None:
@@ -131,9 +102,9 @@ def test_a_first_answer_may_be_none(streamed: Server) -> None:
 
 def test_the_learner_is_seen_from_outside(streamed: Server) -> None:
     """By REST and by command line, with all that is told of it."""
-    newest = _learner(streamed, "phishing")["snapshot"]
-    eventually(lambda: set(_learner(streamed, "phishing")["workers"].values()) == {newest}, "all workers report the newest snapshot")
-    found = _learner(streamed, "phishing")
+    newest = learner(streamed, "phishing")["snapshot"]
+    eventually(lambda: set(learner(streamed, "phishing")["workers"].values()) == {newest}, "all workers report the newest snapshot")
+    found = learner(streamed, "phishing")
     told = {"version", "labels", "position", "staleness_seconds", "scores", "rolling", "served", "drift", "quarantined", "quarantine"}
     assert told | {"late", "duplicates", "snapshot", "kept", "settings", "running", "state", "workers", "published"} <= found.keys()
     assert (found["version"], found["running"], found["state"]) == ("phishing@1", True, "learning")
@@ -156,7 +127,7 @@ def test_metrics_tell_of_learners(streamed: Server) -> None:
     assert f"tiltyard_learner_quarantined_total{{{of}}} 0.0" in page
     for name in ("tiltyard_learner_snapshot", "tiltyard_learner_drifts_total"):
         assert any(line.startswith(f"{name}{{{of}}} ") for line in page)
-    score = _learner(streamed, "phishing")["scores"]["Accuracy"]
+    score = learner(streamed, "phishing")["scores"]["Accuracy"]
     assert f'tiltyard_prequential_score{{metric="Accuracy",model="phishing",version="1",window="all"}} {score}' in page
     served = 'tiltyard_served_score{arm="control",endpoint="phishing",metric="Accuracy",model="phishing",version="1",window='
     assert sum(line.startswith(served) for line in page) == 2
@@ -164,15 +135,15 @@ def test_metrics_tell_of_learners(streamed: Server) -> None:
 
 def test_what_was_acknowledged_is_soon_used_by_every_worker(streamed: Server) -> None:
     """Each worker's answers come from a snapshot that knows the label; how soon, the bench measures."""
-    before = _learner(streamed, "bananas")
+    before = learner(streamed, "bananas")
     x, y = rows_of("bananas")[0]
     with streamed.client() as client:
-        _serve(client, "bananas", x, y)
-    _learnt(streamed, "bananas", before["labels"] + 1)
-    newest = _learner(streamed, "bananas")["snapshot"]
+        serve(client, "bananas", x, y)
+    learnt(streamed, "bananas", before["labels"] + 1)
+    newest = learner(streamed, "bananas")["snapshot"]
     assert newest > before["snapshot"]
     eventually(lambda: min(_snapshots(streamed, "bananas", x)) >= newest, "all answers come from it")
-    eventually(lambda: _learner(streamed, "bananas")["applied"], "the workers report it")
+    eventually(lambda: learner(streamed, "bananas")["applied"], "the workers report it")
 
 
 def _snapshots(server: Server, name: str, x: dict[str, Any]) -> list[int]:
@@ -185,7 +156,7 @@ def _snapshots(server: Server, name: str, x: dict[str, Any]) -> list[int]:
 
 def test_a_shadow_that_learns_answers_by_its_newest_snapshot(streamed: Server) -> None:
     """As it was registered it would know no label at all, and agree with nobody."""
-    kept = _learner(streamed, "segments")["kept"][0]["version"]
+    kept = learner(streamed, "segments")["kept"][0]["version"]
     streamed.create("mirrored", {"control": (kept, 1)}, shadows={"next": {"version": "segments@1"}})
     for x, _ in rows_of("segments")[:40]:
         streamed.predict("mirrored", x)
@@ -197,11 +168,11 @@ def test_a_shadow_that_learns_answers_by_its_newest_snapshot(streamed: Server) -
 
 def test_a_learner_goes_back_to_what_it_kept(streamed: Server) -> None:
     """Its model is that of the kept version, its scores begin anew, and workers serve it; an order in the journal, and audited."""
-    kept = _learner(streamed, "bananas")["kept"][-1]
+    kept = learner(streamed, "bananas")["kept"][-1]
     x, _ = rows_of("bananas")[-1]
     streamed.post("/v1/models/bananas/learner/rollback", {"to": kept["version"]})
-    eventually(lambda: _learner(streamed, "bananas")["scores"]["Accuracy"] is None, "the scores begin anew")
-    found = _learner(streamed, "bananas")
+    eventually(lambda: learner(streamed, "bananas")["scores"]["Accuracy"] is None, "the scores begin anew")
+    found = learner(streamed, "bananas")
     eventually(lambda: min(_snapshots(streamed, "bananas", x)) >= found["snapshot"], "it is served")
     streamed.create("pinned", {"control": (kept["version"], 1)})
     assert streamed.predict("bananas", x)["predictions"] == streamed.predict("pinned", x)["predictions"]
@@ -210,27 +181,49 @@ def test_a_learner_goes_back_to_what_it_kept(streamed: Server) -> None:
 
 def test_a_learner_rests_and_goes_on(streamed: Server) -> None:
     """While it is stopped nothing is learnt; then all is that came meanwhile."""
-    labels = _learner(streamed, "bananas")["labels"]
+    labels = learner(streamed, "bananas")["labels"]
     x, y = rows_of("bananas")[1]
     assert not streamed.post("/v1/models/bananas/learner/stop", {})["running"]
     assert streamed.request("POST", "/v1/models/bananas/learner/stop", {}).json["code"] == "not-learning"
-    assert _learner(streamed, "bananas")["state"] == "stopped"
+    assert learner(streamed, "bananas")["state"] == "stopped"
     with streamed.client() as client:
-        _serve(client, "bananas", x, y)
+        serve(client, "bananas", x, y)
     eventually(lambda: not streamed.readers("learn:bananas@1"), "its process has ended")
-    assert _learner(streamed, "bananas")["labels"] == labels
+    assert learner(streamed, "bananas")["labels"] == labels
+    assert on_page(streamed, 'tiltyard_learner_staleness_seconds{model="bananas",version="1"}') > 0.0
     streamed.cli("model", "learner", "bananas@1", "--start")
-    _learnt(streamed, "bananas", labels + 1)
+    learnt(streamed, "bananas", labels + 1)
+
+
+def test_a_label_of_another_kind_is_put_aside_and_told(streamed: Server) -> None:
+    """That it cannot be learnt comes out where the model is known: it is counted, shown with the reason, and the next one is learnt."""
+    labels = learner(streamed, "bananas")["labels"]
+    x, y = rows_of("bananas")[2]
+    with streamed.client() as client:
+        serve(client, "bananas", x, "ripe")
+        serve(client, "bananas", x, y)
+    learnt(streamed, "bananas", labels + 1)
+    found = learner(streamed, "bananas")
+    reason = "label: expected 0 or 1, false or true, got the text 'ripe'"
+    assert (found["quarantined"], [row["reason"] for row in found["quarantine"]]) == (1, [reason])
+    assert on_page(streamed, 'tiltyard_learner_quarantined_total{model="bananas",version="1"}') == 1.0
+
+
+def test_a_learner_takes_no_more_than_it_may(streamed: Server) -> None:
+    """Its memory is limited as the setting says, and it gives way to those who answer."""
+    (process,) = streamed.readers("learn:phishing@1")
+    assert resource.prlimit(process, resource.RLIMIT_DATA) == (MEMORY_BYTES, MEMORY_BYTES)
+    assert os.getpriority(os.PRIO_PROCESS, process) == min(os.getpriority(os.PRIO_PROCESS, 0) + 10, 19)
 
 
 def test_examples_are_learnt_without_a_prediction(streamed: Server) -> None:
     """Posted, or from a file; the same id counts once; what is wrong is named, and nothing of it is kept."""
-    labels = _learner(streamed, "shuttle")["labels"]
+    labels = learner(streamed, "shuttle")["labels"]
     rows = [{"features": x, "label": y, "id": f"row{number % 9}"} for number, (x, y) in enumerate(rows_of("shuttle")[:10])]
     assert streamed.post("/v1/models/shuttle/learn", rows, 202) == {"accepted": 9, "duplicates": 1}
     assert streamed.post("/v1/models/shuttle/learn", rows[0], 202) == {"accepted": 1, "duplicates": 0}
-    _learnt(streamed, "shuttle", labels + 9)
-    eventually(lambda: _learner(streamed, "shuttle")["duplicates"] == 1, "the repeated one is counted")
+    learnt(streamed, "shuttle", labels + 9)
+    eventually(lambda: learner(streamed, "shuttle")["duplicates"] == 1, "the repeated one is counted")
     wrong = {"features": {**rows[0]["features"], next(iter(rows[0]["features"])): "high"}, "label": True}
     refused = streamed.request("POST", "/v1/models/shuttle/learn", [rows[1], wrong])
     assert (refused.status, refused.json["field"].partition(".features.")[0]) == (422, "[1]")
@@ -246,22 +239,18 @@ def test_only_that_route_teaches(streamed: Server) -> None:
 
 def test_a_file_of_examples(streamed: Server, tmp_path: Path) -> None:
     """The sample that the model was registered with, of columns that it takes and one that names the rows."""
-    labels = _learner(streamed, "bananas")["labels"]
+    labels = learner(streamed, "bananas")["labels"]
     path = tmp_path / "more.csv"
-    with path.open("w", newline="") as file:
-        writer = csv.writer(file)
-        rows = rows_of("bananas")[:50]
-        writer.writerow(["key", *rows[0][0], "truth"])
-        writer.writerows([number, *x.values(), y] for number, (x, y) in enumerate(rows))
+    write(path, [({"key": number, **x}, y) for number, (x, y) in enumerate(rows_of("bananas")[:50])])
     said = streamed.cli("model", "learn", "bananas", path, "--label", "truth", "--id", "key")
     assert said == {"accepted": 50, "duplicates": 0}
-    _learnt(streamed, "bananas", labels + 50)
+    learnt(streamed, "bananas", labels + 50)
     assert "no column 'nothing'" in streamed.cli("model", "learn", "bananas", path, "--label", "nothing", code=1)
 
 
 def test_what_has_no_learner_says_so(streamed: Server) -> None:
     """A kept version is static; of a model that does not exist nothing is told."""
-    kept = _learner(streamed, "segments")["kept"][0]["version"].partition("@")[2]
+    kept = learner(streamed, "segments")["kept"][0]["version"].partition("@")[2]
     missing = streamed.request("GET", f"/v1/models/segments/learner?version={kept}")
     assert (missing.status, missing.json["code"]) == (404, "learner-not-found")
     assert streamed.request("GET", "/v1/models/nobody/learner").json["code"] == "model-not-found"

@@ -9,7 +9,7 @@ import pytest
 import sqlalchemy as sa
 
 from core import events
-from core.errors import Conflict
+from core.errors import Conflict, Unavailable
 from core.events import Tick
 from core.values import START, Position
 from flows.follow import Effect, Follower, between, decode
@@ -50,6 +50,19 @@ def tallied(world: World) -> dict[str, int]:
     """What has been added up."""
     with world.store.read() as connection:
         return facts.tallies_of(connection, "e")
+
+
+def crashes(world: World) -> tuple[int, dict[str, int]]:
+    """How many crashes are counted where the reader stands, and how many events were put aside."""
+    with world.store.read() as connection:
+        row = positions.get(connection, "record")
+        assert row is not None
+        return row.crashes, positions.aside(connection)
+
+
+def locked(*_: object) -> None:
+    """What a store says that cannot be used now."""
+    raise sa.exc.OperationalError("", {}, Exception("database is locked"))
 
 
 def follow(world: World, journal: Path, *, careful: bool = False) -> Follower:
@@ -118,7 +131,7 @@ class Locked:
             found = stored(connection)
             if self.left:
                 self.left -= 1
-                raise sa.exc.OperationalError("", {}, Exception("database is locked"))
+                locked()
             return found
 
         return effect
@@ -176,10 +189,7 @@ def test_a_note_leaves_the_count_of_crashes(bare: World, journal: Path) -> None:
     reader = follow(bare, journal)
     reader.note(lambda connection: None)
     reader.close()
-    with bare.store.read() as connection:
-        row = positions.get(connection, "record")
-    assert row is not None
-    assert row.crashes == 1
+    assert crashes(bare) == (1, {})
 
 
 def test_a_note_leaves_the_position(bare: World, journal: Path) -> None:
@@ -209,21 +219,67 @@ def test_an_event_that_kills_is_put_aside(bare: World, journal: Path) -> None:
             raise Crash
         return add_up(entries, at)
 
-    crashes = 0
+    died = 0
     while True:
-        follower = follow(bare, journal, careful=crashes > 0)
+        follower = follow(bare, journal, careful=died > 0)
         try:
             while follower.step(poison, 4):
                 pass
             break
         except Crash:
-            crashes += 1
+            died += 1
         finally:
             follower.close()
     assert tallied(bare) == {"sum": 40, "entries": 9}
-    assert crashes == 3
-    with bare.store.read() as connection:
-        assert positions.aside(connection) == {"record": 1}
+    assert (died, crashes(bare)) == (3, (0, {"record": 1}))
+
+
+def test_an_event_that_was_survived_is_not_put_aside(bare: World, journal: Path) -> None:
+    """A careful reader that has nothing to store yet dies at a later event, again and again: the one where it stands is not to blame."""
+
+    def remember(entries: Sequence[Entry], at: float) -> None:
+        if any(event.at == 3.0 for entry in entries if (event := decode(entry)) is not None):
+            raise Crash
+
+    for _ in range(5):
+        follower = follow(bare, journal, careful=True)
+        assert [follower.step(remember, 4) for _ in range(3)] == [1, 1, 1]
+        with pytest.raises(Crash):
+            follower.step(remember, 4)
+        follower.close()
+        assert crashes(bare) == (0, {})
+
+
+def test_that_it_was_survived_is_stored_once_the_store_can_be_written(bare: World, journal: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before anything more is read; the position stays."""
+    follower, worked = follow(bare, journal, careful=True), list[Entry]()
+    with monkeypatch.context() as patch:
+        patch.setattr(positions, "advance", locked)
+        assert [follower.step(lambda entries, at: worked.extend(entries), 4) for _ in range(3)] == [0, 0, 0]
+    assert (len(worked), crashes(bare)) == (1, (1, {}))
+    follower.step(add_up, 4)
+    assert (tallied(bare), crashes(bare)) == ({}, (0, {}))
+    follower.close()
+
+
+@pytest.mark.parametrize("written", [True, False])
+def test_work_that_cannot_be_done_now_ends_the_process(bare: World, journal: Path, monkeypatch: pytest.MonkeyPatch, written: bool) -> None:
+    """It may have done a part, so it is never asked again. However often that is so at one event, it is no crash of the event.
+
+    Where the count cannot be taken back, one crash stays counted.
+    """
+
+    def fail(_entries: Sequence[Entry], _at: float) -> Effect:
+        raise Unavailable("the store cannot be read")
+
+    if not written:
+        monkeypatch.setattr(positions, "advance", locked)
+    for _ in range(5 if written else 1):
+        follower = follow(bare, journal, careful=True)
+        with pytest.raises(Unavailable, match="cannot be read"):
+            follower.step(fail, 4)
+        follower.close()
+        assert crashes(bare) == (0 if written else 1, {})
 
 
 def test_a_reader_that_never_began(bare: World, journal: Path) -> None:
@@ -239,6 +295,5 @@ def test_a_store_that_fails_is_no_crash_of_the_event(bare: World, journal: Path)
     while follower.step(work, 4):
         pass
     follower.close()
-    with bare.store.read() as connection:
-        assert positions.aside(connection) == {}
+    assert crashes(bare) == (0, {})
     assert (work.worked, tallied(bare)) == (10, {"sum": 45, "entries": 10})

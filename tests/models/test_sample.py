@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from decimal import Decimal
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from core.errors import Invalid, Malformed
-from models.sample import Sample, read, select
+from models.sample import Sample, read, said_of, select
 
 TEXT = """age,count,city,member,score,code
 41.5,3,Turku,true,NaN,1e3
@@ -129,6 +130,25 @@ def test_parquet_columns_keep_their_types(tmp_path):
         "member": [True, False],
         "big": [float(2**64 - 1), 1.0],
     }
+
+
+def test_numbers_of_a_parquet_file_that_no_float_can_be(tmp_path):
+    """Decimals and large integers are floats; in a column of texts they keep every digit."""
+    frame = pd.DataFrame({"money": [Decimal("1.50"), None], "big": np.array([2**64 - 1, 1], dtype=np.uint64)})
+    frame.to_parquet(tmp_path / "sample.parquet")
+    found = read(tmp_path / "sample.parquet").columns
+    assert found == {"money": [1.5, None], "big": [float(2**64 - 1), 1.0]}
+    assert {type(value) for column in found.values() for value in column if value is not None} == {float}
+    exact = read(tmp_path / "sample.parquet", {"money", "big"}).columns
+    assert exact == {"money": ["1.50", None], "big": [2**64 - 1, 1]}
+    assert type(exact["big"][0]) is int
+
+
+def test_what_is_no_sample_is_called_otherwise(tmp_path):
+    """By the field that its reader has for it."""
+    with pytest.raises(Invalid, match=r"^file: .*absent.csv: no such file") as caught, said_of("file"):
+        read(tmp_path / "absent.csv")
+    assert caught.value.field == "file"
 
 
 TABLE = Sample({"b": [1, 2], "a": [3, 4], "y": [0, 1], "id": ["u", "v"]})

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import json
+import pickle
+from datetime import date
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
 from click.testing import CliRunner, Result
+from river import compose, linear_model, preprocessing
 
 from core import events
 from core.errors import Invalid, NotFound, TiltyardError
@@ -47,7 +53,7 @@ def examples(learning: LearningWorld) -> list[Any]:
     """What stands in the journal."""
     reader = Reader(learning.journal, START)
     try:
-        return [events.decode(entry.payload) for entry in reader.read(100)]
+        return [events.decode(entry.payload) for entry in reader.read(5000)]
     finally:
         reader.close()
 
@@ -71,6 +77,8 @@ def test_orders(learning: LearningWorld) -> None:
         assert run("model", "learner", "river", "--rollback", to).output == "river@1 goes on from river@1\n"
     assert CliRunner().invoke(cli, ["model", "learner", "river", "--stop", "--start"]).exit_code == 2
     assert fails("model", "learner", "m").code == "learner-not-found"
+    for far in ("9" * 20, "9" * 5000, "0"):
+        assert fails("model", "learner", "river", "--rollback", far).field == "to"
 
 
 def test_a_file_is_taught(learning: LearningWorld, tmp_path: Path) -> None:
@@ -83,6 +91,77 @@ def test_a_file_is_taught(learning: LearningWorld, tmp_path: Path) -> None:
     assert [(one.features, one.label, one.id) for one in found] == [({"a": 1.5, "b": 2.0}, True, "1"), ({"a": 1.0, "b": 3.0}, False, "2")]
 
 
+def test_ids_are_taken_as_they_are_written(learning: LearningWorld, tmp_path: Path) -> None:
+    """As they are over REST: each digit counts, and what looks like a number is a text. The column may be a feature as well."""
+    path = tmp_path / "rows.csv"
+    path.write_text("a,b,y,key\n007,2,true,1234567890123456789\n7,3,false,1234567890123456788\n8,1,true,x\n")
+    for key, ids in (("a", ["007", "7", "8"]), ("key", ["1234567890123456789", "1234567890123456788", "x"])):
+        assert "3 examples accepted, 0 duplicates" in run("model", "learn", "river", path, "--label", "y", "--id", key).output
+        assert [(one.id, one.features["a"]) for one in examples(learning)[-3:]] == [*zip(ids, (7.0, 7.0, 8.0), strict=True)]
+
+
+def test_a_parquet_file_is_taught(learning: LearningWorld, tmp_path: Path) -> None:
+    """Ids of whole numbers keep every digit, 17.0 is 17, a day its text; decimals are numbers."""
+    path = tmp_path / "rows.parquet"
+    frame = {
+        "a": [1.0, 2.0],
+        "b": [Decimal("1.5"), Decimal("2.5")],
+        "y": [Decimal("1.00"), Decimal("0.00")],
+        "big": np.array([2**64 - 1, 2**64 - 2], dtype=np.uint64),
+        "whole": [17.0, 18.0],
+        "exact": [Decimal(2**60), Decimal(2**60 + 1)],
+        "day": [date(2024, 5, 1), date(2024, 5, 2)],
+    }
+    pd.DataFrame(frame).to_parquet(path)
+    for key, ids in (
+        ("big", [str(2**64 - 1), str(2**64 - 2)]),
+        ("whole", ["17", "18"]),
+        ("exact", [str(2**60), str(2**60 + 1)]),
+        ("day", ["2024-05-01", "2024-05-02"]),
+    ):
+        run("model", "learn", "river", path, "--label", "y", "--id", key)
+        assert [(one.id, one.label, one.features) for one in examples(learning)[-2:]] == [
+            (ids[0], 1.0, {"a": 1.0, "b": 1.5}),
+            (ids[1], 0.0, {"a": 2.0, "b": 2.5}),
+        ]
+    error = fails("model", "learn", "river", path, "--label", "day")
+    assert error.message == f"{path}, row 1: label: expected a number, a text, true or false, got date"
+
+
+def test_what_is_a_text_to_the_model_is_one_in_the_file(learning: LearningWorld, tmp_path: Path) -> None:
+    """A class, or a feature, whatever it looks like: a file of a few rows may hold only such that look like numbers or truth values."""
+    model, known, path = tmp_path / "texts.pkl", tmp_path / "known.csv", tmp_path / "rows.csv"
+    model.write_bytes(pickle.dumps(compose.Pipeline(preprocessing.OneHotEncoder(), linear_model.SoftmaxRegression())))
+    known.write_text("zip,y\n0123A,true\n4567B,false\n89C,perhaps\n")
+    run("model", "register", "texts", model, "--sample", known, "--target", "y", "--trust-pickle")
+    path.write_text("zip,y\n0123,true\n0456,False\n")
+    run("model", "learn", "texts", path, "--label", "y")
+    assert [(one.features, one.label) for one in examples(learning)] == [({"zip": "0123"}, "true"), ({"zip": "0456"}, "False")]
+
+
+def test_a_progress_bar_for_who_looks(learning: LearningWorld, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On standard error, up to the last row; not where nobody does."""
+    path = tmp_path / "rows.csv"
+    path.write_text("a,b,y\n" + "1,2,true\n" * 1001)
+    assert run("model", "learn", "river", path, "--label", "y").stderr == ""
+    monkeypatch.setattr("click.testing._NamedTextIOWrapper.isatty", lambda self: True, raising=False)
+    shown = run("model", "learn", "river", path, "--label", "y").stderr
+    assert "writing" in shown
+    assert " 99%" in shown
+    assert "100%" in shown
+
+
+def test_a_file_that_cannot_be_read_is_named(learning: LearningWorld, tmp_path: Path) -> None:
+    """By the argument that named it."""
+    path = tmp_path / "rows.csv"
+    assert fails("model", "learn", "river", path, "--label", "y").message == f"path: {path}: no such file"
+    path.write_bytes(b"a,b,y\n1,2,\xff\n")
+    assert fails("model", "learn", "river", path, "--label", "y").message.startswith("path: rows.csv is not readable as CSV")
+    path.write_text("a,b,y\n1,2,true\n")
+    error = fails("model", "learn", "river", path, "--label", "y", "--id", "key")
+    assert (error.message, error.field) == (f"id: {path} has no column 'key'", "id")
+
+
 @pytest.mark.parametrize(
     ("text", "where"),
     [
@@ -91,13 +170,14 @@ def test_a_file_is_taught(learning: LearningWorld, tmp_path: Path) -> None:
         ("a,y\n1,true\n", "row 1: features.b"),
         ("a,b,y\n1,2,true\n1,2,\n", "row 2: label"),
         ("a,b\n1,2\n", "label: "),
+        ("a,b,y,key\n1,2,true,1\n1,2,true,\n", "row 2: id: it is missing"),
     ],
 )
 def test_nothing_is_kept_of_a_file_that_is_wrong(learning: LearningWorld, tmp_path: Path, text: str, where: str) -> None:
     """The whole is checked first, and the row is named."""
     path = tmp_path / "rows.csv"
     path.write_text(text)
-    error = fails("model", "learn", "river", path, "--label", "y")
+    error = fails("model", "learn", "river", path, "--label", "y", *(["--id", "key"] if "key" in text else []))
     assert isinstance(error, Invalid)
     assert where in error.message
     assert not learning.journal.exists() or not examples(learning)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -14,7 +15,6 @@ from msgspec.structs import replace
 from river import metrics
 
 from core.errors import Conflict, Unavailable
-from flows.learning.learn import NEWS_SECONDS, QUIET_SECONDS
 from models.learner.fingerprint import fingerprint
 from store import learners, positions
 from tests.flows.learning.learn_world import LATE, SETTINGS, LearnWorld, Make, Steep, line, taught
@@ -26,6 +26,7 @@ def test_the_first_snapshot_is_the_version_as_registered(world: LearnWorld) -> N
     world.learning()
     row = world.snapshot()
     assert (row.number, row.position, fingerprint(world.model())) == (0, world.position(), fingerprint(line()))
+    assert row.river == importlib.metadata.version("river")
     assert (world.status()["labels"], world.status()["state"], world.status()["gap"]) == (0, "learning", None)
 
 
@@ -52,19 +53,22 @@ def test_when_it_publishes(world: LearnWorld) -> None:
     learning = world.learning()
     world.pair(1.0, 1.0)
     assert (learning.step(), learning.step(), world.snapshot().number) == (2, 0, 0)
-    world.ticks += NEWS_SECONDS
+    world.ticks += 0.29
+    learning.step()
+    assert world.snapshot().number == 0
+    world.ticks += 0.3 - 0.29
     learning.step()
     assert (world.snapshot().number, world.position()) == (1, world.place.journal_end())
     world.predict(1.0)
     before, published = world.position(), world.snapshot()
-    world.ticks += QUIET_SECONDS - 0.1
+    world.ticks += 4.9
     learning.step()
     assert world.position() == before
     world.ticks += 0.1
     learning.step()
     assert (world.position(), world.snapshot()) == (world.place.journal_end(), published)
     world.now += 1.0
-    world.ticks += QUIET_SECONDS
+    world.ticks += 5.0
     learning.step()
     assert world.snapshot() == published
 

@@ -4,12 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from core.errors import ModelFailed
+from flows.learning.course import Course
+from flows.learning.origin import Origin
+from store import positions
 from tests.flows.learning.learn_world import LearnWorld, Steep, makers
 
 BREAKS = 13.0
+
+
+class Death(BaseException):
+    """The process dies here."""
 
 
 @pytest.fixture
@@ -32,6 +41,38 @@ def test_a_broken_model_begins_anew_and_the_replay_agrees(world_of: Callable[...
     assert world.position() == world.place.journal_end()
     found = world.replay()
     assert (found["equal"], found["broken"]) == (True, told["broken"])
+
+
+def test_a_learner_that_cannot_publish_puts_no_innocent_label_aside(
+    world_of: Callable[..., LearnWorld], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is started again carefully at the first label that is not published, which it survives, and dies at a later one."""
+    world, take = world_of(), Course._take
+
+    def deadly(self: Course, entry: Any, lesson: Any) -> None:
+        if lesson.label == BREAKS:
+            raise Death
+        take(self, entry, lesson)
+
+    def unserved(*_: object) -> None:
+        raise ModelFailed("it does not answer")
+
+    first = world.predict(1.0)
+    world.learn()
+    world.label(first, 2.0)
+    for label in (3.0, BREAKS):
+        world.pair(1.0, label)
+    with monkeypatch.context() as patch:
+        patch.setattr(Course, "_take", deadly)
+        patch.setattr(Origin, "probe", unserved)
+        for _ in range(4):
+            learning = world.learning(careful=True)
+            with pytest.raises(Death):
+                world.drain(learning)
+            world.kill(learning)
+    with world.store.read() as connection:
+        assert positions.aside(connection) == {}
+    assert world.learn()["labels"] == 3
 
 
 def test_an_outlier_is_quarantined_and_the_replay_agrees(world_of: Callable[..., LearnWorld]) -> None:

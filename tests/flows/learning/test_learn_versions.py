@@ -9,13 +9,15 @@ from msgspec.structs import replace
 
 from core.errors import Conflict, ModelFailed, NotFound, Rejected
 from core.values import Position
+from flows import deploy
+from flows.deploy import ArmSpec
 from flows.learning import snapshots
-from flows.learning.learn import NEWS_SECONDS
 from flows.learning.origin import Origin
 from journal import segment
 from models.learner.fingerprint import fingerprint
 from models.learner.learner import Learner
 from store import positions, registry
+from tests.flows.flow_world import order
 from tests.flows.learning.learn_world import SETTINGS, LearnWorld, Make, Steep, line, taught
 
 
@@ -52,7 +54,10 @@ def test_a_state_that_cannot_be_served_is_tried_now_and_then(make: Make) -> None
         for _ in range(50):
             learning.step()
         assert (len(dumped), world.status()["state"]) == (1, "failing")
-        world.ticks += NEWS_SECONDS
+        world.ticks += 0.29
+        learning.step()
+        assert len(dumped) == 1
+        world.ticks += 0.02
         learning.step()
         assert len(dumped) == 2
     world.drain(learning)
@@ -152,6 +157,20 @@ def test_going_on_from_an_earlier_state(make: Make) -> None:
     world.drain(learning)
     assert fingerprint(world.model()) == fingerprint(line())
     assert world.replay()["equal"] is True
+
+
+def test_an_endpoint_that_is_rolled_back_takes_no_learner_along(world: LearnWorld) -> None:
+    """What was learnt since the earlier plan stays, and the learner goes on from there."""
+    world.pair(1.0, 2.0)
+    world.learn()
+    plan = deploy.set_arms(world.place, "credit", {"control": ArmSpec("m@2", 1), "new": ArmSpec("m@1", 1)}, None, None, order(1.0)).plan
+    world.label(world.predict(3.0, plan=plan, arm="new"), 1.0)
+    before = world.learn()
+    deploy.rollback(world.place, "credit", 1, order(2.0))
+    assert world.learn() == before
+    world.pair(2.0, 3.0)
+    assert world.learn()["labels"] == 3
+    assert fingerprint(world.model()) == fingerprint(taught((1.0, 2.0), (3.0, 1.0), (2.0, 3.0)))
 
 
 def test_a_challenger_that_has_grown_is_registered(make: Make) -> None:

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from core import events
-from core.errors import Conflict, JournalError, NotFound
+from core.errors import Conflict, Invalid, JournalError, NotFound, Unavailable
 from core.events import Example, Observed, Predicted, Restored
 from core.ids import Address, format_prediction_id
 from core.values import START, Output, Position
@@ -45,6 +46,15 @@ def log(journal: Path, *found: events.Event) -> list[Address]:
         return [writer.append(events.encode(event)) for event in found]
     finally:
         writer.close()
+
+
+def written(learning: LearningWorld) -> list[events.Event]:
+    """What stands in the journal."""
+    reader = Reader(learning.journal, START)
+    try:
+        return [events.decode(entry.payload) for entry in reader.read(10)]
+    finally:
+        reader.close()
 
 
 def predicted(at: float, endpoint: str = "e") -> Predicted:
@@ -111,13 +121,44 @@ def test_an_order_that_may_not_be_durable(learning: LearningWorld, monkeypatch: 
     with pytest.raises(JournalError, match="river@1 goes on from river@1, but a power cut could undo it"):
         learner.rollback(learning.store, learning.journal, "river", 1, WHO)
     monkeypatch.undo()
-    reader = Reader(learning.journal, START)
-    try:
-        assert [events.decode(entry.payload) for entry in reader.read(10)] == [Restored(20.0, "river@1", "river@1")]
-    finally:
-        reader.close()
+    assert written(learning) == [Restored(20.0, "river@1", "river@1")]
     with learning.store.read() as connection:
         assert audit.newest(connection, 1)[0]["action"] == "model.learner.rollback"
+
+
+def test_an_order_that_the_store_does_not_keep(learning: LearningWorld) -> None:
+    """It stands in the journal, which cannot take it back, and whoever gave it is told."""
+
+    def full(_: object) -> None:
+        raise sa.exc.OperationalError("COMMIT", {}, Exception("database or disk is full"))
+
+    sa.event.listen(learning.store._engine, "commit", full)
+    try:
+        with pytest.raises(Unavailable, match=r"river@1 goes on from river@1, but the audit log does not say so.*disk is full"):
+            learner.rollback(learning.store, learning.journal, "river", 1, WHO)
+    finally:
+        sa.event.remove(learning.store._engine, "commit", full)
+    assert written(learning) == [Restored(20.0, "river@1", "river@1")]
+
+
+def test_an_order_that_the_store_does_not_even_begin(learning: LearningWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing was ordered then, and the store's own error says why."""
+
+    def locked(*_: object, **__: object) -> None:
+        raise sa.exc.OperationalError("", {}, Exception("database is locked"))
+
+    monkeypatch.setattr(audit, "write", locked)
+    with pytest.raises(sa.exc.OperationalError):
+        learner.rollback(learning.store, learning.journal, "river", 1, WHO)
+    assert not written(learning)
+
+
+@pytest.mark.parametrize("to", [0, 10**9, 10**30, "9" * 30, "0", "river", "river@0", -1])
+def test_no_version_has_such_a_number(learning: LearningWorld, to: str | int) -> None:
+    """What is no number of a version is refused by its field, and nothing is ordered."""
+    with pytest.raises(Invalid, match="to: expected MODEL@NUMBER") as caught:
+        learner.rollback(learning.store, learning.journal, "river", to, WHO)
+    assert (caught.value.field, written(learning)) == ("to", [])
 
 
 def test_staleness_is_the_age_of_the_oldest_label(tmp_path: Path) -> None:
@@ -153,11 +194,7 @@ def test_what_has_no_learner_says_so(learning: LearningWorld) -> None:
 def test_an_order_to_go_back_stands_in_the_journal(learning: LearningWorld) -> None:
     """And in the audit log; only to what the learner has been."""
     assert learner.rollback(learning.store, learning.journal, "river", 1, WHO) == {"version": "river@1", "to": "river@1"}
-    reader = Reader(learning.journal, START)
-    try:
-        assert [events.decode(entry.payload) for entry in reader.read(10)] == [Restored(20.0, "river@1", "river@1")]
-    finally:
-        reader.close()
+    assert written(learning) == [Restored(20.0, "river@1", "river@1")]
     with learning.store.read() as connection:
         assert audit.newest(connection, 1)[0]["action"] == "model.learner.rollback"
     with pytest.raises(Conflict) as strange:

@@ -162,6 +162,19 @@ def test_examples_that_lack_a_feature(world: LearnWorld) -> None:
     assert (read(world, found), found.counts.unfit, len(read(world, made(world)))) == ([], 1, 1)
 
 
+def test_rows_of_others_that_lack_a_feature(world: LearnWorld) -> None:
+    """An arm that does without it answers such rows; the version, which would refuse them, neither learns nor scores them."""
+    version = world.register(line(), SETTINGS, ("x", "y"), nullable=False)
+    for name, shadows, arms in (("seen", {"next": ShadowSpec(str(version), 1.0)}, {}), ("tried", {}, {"next": str(version)})):
+        world.endpoint(name, {"control": "m@1", **arms}, shadows)
+        for number, y in enumerate((5.0, None, 6.0)):
+            world.label(world.predict([1.0, y], [2.0, None], endpoint=name, flags=PINNED if number == 2 else 0) + ".0", number)
+    subject = Subject(version, replace(SETTINGS, learns_from="all"), world.card(str(version)).signature)
+    found = Lessons(world.store, subject, Lookup(world.journal).get, lessons.begin(START, 0.0))
+    assert [(one.label, one.x) for one in read(world, found)] == [(label, {"x": 1.0, "y": y}) for label, y in ((0, 5.0), (2, 6.0))] * 2
+    assert (found.counts.unfit, found.counts.duplicates) == (2, 0)
+
+
 def test_a_label_that_names_no_prediction(world: LearnWorld) -> None:
     """Such as one of a unit: it is counted, and teaches nothing."""
     world.log(Observed(1.0, None, "credit", "u", "label", 1.0, 1.0, None))

@@ -82,6 +82,19 @@ def test_a_part_of_it(world: LearnWorld) -> None:
     assert world.replay(stop=1e9)["equal"] is True
 
 
+def test_rows_that_lack_a_feature(make: Make) -> None:
+    """A learner that takes the rows of other arms passes over what its version could not answer; so does the replay."""
+    world = make()
+    version = str(world.register(line(), replace(SETTINGS, learns_from="arms"), ("x", "y"), nullable=False))
+    world.endpoint("tried", {"control": "m@1", "next": version})
+    world.begin(version)
+    for y in (5.0, None, 6.0, None, None):
+        world.label(world.predict([1.0, y], endpoint="tried"), 1.0)
+    told, found = world.learn(version), world.replay(version)
+    assert (told["labels"], told["unfit"], told["quarantined"]) == (2, 3, 0)
+    assert (found["equal"], found["unfit"]) == (True, 3)
+
+
 def test_rows_that_had_their_label_before(world: LearnWorld) -> None:
     """A replay from a later time knows them: it learns the rows that the learner has learnt since, and no others."""
     id_ = world.predict(1.0, at=21.0)

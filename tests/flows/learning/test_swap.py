@@ -14,7 +14,7 @@ from core.events import Predicted
 from core.ids import Address
 from flows.adopt import Adopter, loader
 from flows.deploy import ArmSpec, create
-from flows.learning.swap import AGAIN_SECONDS, PAUSE, Swapper
+from flows.learning.swap import Swapper
 from flows.predict import Ask, Means, Missed, predict, predict_pinned
 from flows.serving import Routes
 from models.package import Loaded, Served
@@ -136,7 +136,7 @@ def test_loading_takes_at_most_a_twentieth_of_the_time(learning: LearningWorld, 
     swapper.follow({RIVER: loaded})
     timer.cost = 0.0
     learning.publish(2, taught(2))
-    timer.now += PAUSE - 0.5
+    timer.now += 19.5
     swapper.follow({RIVER: loaded})
     assert loaded.served.snapshot == 1
     timer.now += 1.0
@@ -187,10 +187,10 @@ def test_what_could_not_be_served_is_tried_again(learning: LearningWorld, swappe
     hidden = learning.key.rename(learning.key.with_name("hidden"))
     swapper.follow({RIVER: loaded})
     hidden.rename(learning.key)
-    timer.now = AGAIN_SECONDS - 1.0
+    timer.now = 4.9
     swapper.follow({RIVER: loaded})
     assert loaded.served.snapshot == 0
-    timer.now = AGAIN_SECONDS
+    timer.now = 5.0
     swapper.follow({RIVER: loaded})
     assert (loaded.served.snapshot, swapper.failed) == (1, {})
 

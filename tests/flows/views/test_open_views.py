@@ -10,13 +10,14 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from core.errors import NotFound
+from core.errors import NotFound, Unavailable
 from flows import known
 from flows.views import features
+from flows.views import view as views
 from flows.views.features import describe
-from models.features.declaration import Aggregate, Batch, Stream, View
+from models.features.declaration import Aggregate, Stream, View
 from models.features.serving import Beside
-from models.features.table import Meta, Table, Writer, create, path_of
+from models.features.table import Meta, Table, Writer, path_of
 from tests.flows.serving_world import STREAM, Serving
 
 
@@ -50,6 +51,24 @@ def test_an_opening_that_fails_half_way_leaves_everything_as_it_was(
         assert serving.n(now=21.0) == 2
 
 
+def test_a_file_that_is_locked_is_served_when_it_is_not(serving: Serving, clicks: Writer) -> None:
+    """Until then the other views are, and nothing is known of this one; where an entity is asked for, it is said to be busy."""
+    clicks.put_many([("u", {"n": 1}, b"")], {"as_of": 10.0})
+    clicks.close()
+    serving.declare(STREAM, 1)
+    serving.load(1, endpoints=("other",))
+    with closing(sqlite3.connect(path_of(serving.directory, "clicks", 1), isolation_level=None)) as other:
+        other.execute("PRAGMA locking_mode = EXCLUSIVE")
+        other.execute("UPDATE meta SET turn = turn")
+        serving.opener.poll()
+        assert (serving.n(now=11.0), serving.n("other")) == (0, 1.0)
+        with pytest.raises(Unavailable) as busy:
+            views.show(views.Desk(serving.store, serving.directory, lambda: 11.0), "clicks", "u")
+        assert busy.value.code == "view-busy"
+    serving.opener.poll()
+    assert serving.n(now=11.0) == 1
+
+
 def meta_of(view: View, **more: Any) -> Meta:
     """What a writer says of a view that it computes."""
     return {"view": known.encode(view), "as_of": 10.0, "rows": 1, **more}
@@ -71,17 +90,6 @@ def test_what_was_computed_for_another_key_is_served_by_that_key(serving: Servin
         filler = serving.filler()
         assert filler is not None
         assert filler.fill({"x": 1.0, "user": "u"}, None, Beside("v", {}), 11.0) == ({"x": 1.0, "n": 2}, None)
-
-
-def test_a_table_that_was_loaded_by_another_key_is_served_by_that_key(serving: Serving) -> None:
-    """Until one is loaded by the new key."""
-    view = View(view="users", key="user", endpoints=("credit",), source=Batch({"n": "float"}))
-    create(path_of(serving.directory, "users", 1), ("n",), [("u", (1.0,))], meta_of(view))
-    serving.declare(replace(view, key="unit", max_age_seconds=5.0, on_stale="error"), 1, 10.0)
-    serving.opener.poll()
-    filler = serving.filler()
-    assert filler is not None
-    assert filler.fill({"x": 1.0, "user": "u"}, None, Beside("v", {}), 100.0) == ({"x": 1.0, "n": 1.0}, None)
 
 
 def test_a_worker_that_starts_while_a_view_is_computed_anew_serves_what_there_is(serving: Serving, clicks: Writer) -> None:

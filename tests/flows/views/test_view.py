@@ -77,7 +77,7 @@ def test_declared_anew_it_keeps_serving(world: ViewWorld) -> None:
 
 
 def test_a_loaded_table_stays(world: ViewWorld) -> None:
-    """Declaring a batch view anew keeps its columns and what is loaded; others than loaded are refused."""
+    """Declaring a batch view anew keeps its columns and what is loaded; others than loaded, and another key, are refused."""
     views.declare(world.desk, TABLE, world.who())
     with world.store.write() as connection:
         stored.save(connection, stored.get(connection, "profile")._replace(generation=2, as_of=900.0))
@@ -87,6 +87,9 @@ def test_a_loaded_table_stays(world: ViewWorld) -> None:
         views.declare(world.desk, replace(TABLE, source=Batch({"age": "str"})), world.who())
     with pytest.raises(Invalid, match=r"^defaults\.age: "):
         views.declare(world.desk, replace(TABLE, source=Batch(), defaults={"age": "old"}), world.who())
+    with pytest.raises(Conflict, match=r"^key: view profile is keyed by 'user', not by 'unit'") as other:
+        views.declare(world.desk, replace(TABLE, source=Batch(), key="unit"), world.who())
+    assert (other.value.field, other.value.code) == ("key", "view-changed")
 
 
 def test_what_is_refused(world: ViewWorld) -> None:
@@ -141,6 +144,20 @@ def test_an_entity_is_shown_as_it_is_served(world: ViewWorld) -> None:
     views.declare(world.desk, replace(view, max_age_seconds=5.0, on_stale="error"), world.who())
     with pytest.raises(Unavailable, match="older than its declared maximum age"):
         views.show(world.desk, "activity", "ann")
+
+
+def test_while_it_is_computed_anew_an_entity_is_shown_as_it_is_served(world: ViewWorld) -> None:
+    """By the declaration before it: its features, defaults and maximum age."""
+    before = {"n": Aggregate("count", window_seconds=60.0), "v": Aggregate("var", "amount", 60.0)}
+    view = replace(CLICKS, source=Stream(stream="clicks", features=before), max_age_seconds=30.0)
+    views.declare(world.desk, view, world.who())
+    world.click(3.0)
+    world.catch_up()
+    anew = Stream(stream="clicks", features={**before, "most": Aggregate("max", "amount", 60.0)})
+    views.declare(world.desk, replace(view, source=anew, defaults={"v": 9.0}, max_age_seconds=None, on_stale="error"), world.who())
+    assert views.show(world.desk, "activity", "ann")["values"] == {"n": 1, "v": None}
+    world.at += 100.0
+    assert views.show(world.desk, "activity", "ann")["values"] == {"n": 0, "v": None}
 
 
 def test_dropping(world: ViewWorld) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import threading
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.errors import Conflict, Invalid, NotFound
+from core.errors import Conflict, Invalid, NotFound, Unavailable
 from core.values import Value
 from models.features.table import Table, Writer, create, key_text, path_of
 
@@ -79,6 +80,22 @@ def test_what_is_no_view_file_is_not_found(path: Path, content: bytes | None) ->
         path.write_bytes(content)
     with pytest.raises(NotFound, match=path.name):
         Table(path, immutable=True)
+
+
+def test_a_file_that_is_locked_is_there(path: Path, writer: Writer) -> None:
+    """It cannot be read now: another error than of a file that is missing, or is something else; who has the time may wait for it."""
+    writer.put_many([("a", {"n": 1}, b"")], {})
+    writer.close()
+    with closing(sqlite3.connect(path, isolation_level=None, check_same_thread=False)) as other:
+        other.execute("PRAGMA locking_mode = EXCLUSIVE")
+        other.execute("UPDATE meta SET turn = turn")
+        with pytest.raises(Unavailable, match=path.name):
+            Table(path, immutable=False)
+        letting_go = threading.Timer(0.1, other.close)
+        letting_go.start()
+        with closing(Table(path, immutable=False, wait_seconds=10.0)) as table:
+            assert table.get("a") == {"n": 1, "mean": None}
+        letting_go.join()
 
 
 def test_a_reader_sees_whole_transactions_of_the_writer_without_waiting(path: Path, writer: Writer) -> None:

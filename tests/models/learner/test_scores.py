@@ -8,7 +8,7 @@ from river import anomaly, datasets, dummy, evaluate, linear_model, metrics, nai
 from core.errors import Invalid
 from core.values import Output
 from models.learner.learner import Learner
-from models.learner.river_model import Asked
+from models.learner.river_model import Asked, RiverModel
 from models.learner.scores import Scores, default_metrics
 from models.learner.served import Served
 from models.learner.settings import LearnerSettings, RiverCard
@@ -63,15 +63,33 @@ def test_rolling_scores_are_those_of_rolling_metrics():
     given = of(datasets.Phishing())(600)
     names = ("LogLoss", "Accuracy", "RollingROCAUC")
     learner = taught(Learner(BOOL, LearnerSettings(metrics=names, window=50), lambda: scaled(linear_model.LogisticRegression())), given)
-    expected = {
+    assert learner.describe()["rolling"] == {**_rolling_by_river(given), "RollingROCAUC": None}
+    own = evaluate.progressive_val_score(given, scaled(linear_model.LogisticRegression()), metrics.RollingROCAUC(window_size=50))
+    assert learner.describe()["scores"]["RollingROCAUC"] == own.get()
+
+
+def test_rolling_scores_of_each_arm_are_those_of_rolling_metrics():
+    """Over the newest answers of the arm alone, whatever others answered between them."""
+    given = of(datasets.Phishing())(600)
+    arms = {"shop/a": given[::2], "shop/b": given[1::2]}
+    models = {place: RiverModel(scaled(linear_model.LogisticRegression())) for place in arms}
+    served = Served(BOOL, LearnerSettings(window=50))
+    for rows in zip(*arms.values(), strict=True):
+        for (place, model), (x, y) in zip(models.items(), rows, strict=True):
+            served.add(place, y, model.answer(x))
+            model.learn(x, y)
+    assert {place: found["rolling"] for place, found in served.describe().items()} == {
+        place: _rolling_by_river(rows) for place, rows in arms.items()
+    }
+
+
+def _rolling_by_river(given):
+    return {
         name: evaluate.progressive_val_score(
             given, scaled(linear_model.LogisticRegression()), _Rolled(getattr(metrics, name), window_size=50)
         ).get()
-        for name in names[:2]
+        for name in ("LogLoss", "Accuracy")
     }
-    assert learner.describe()["rolling"] == {**expected, "RollingROCAUC": None}
-    own = evaluate.progressive_val_score(given, scaled(linear_model.LogisticRegression()), metrics.RollingROCAUC(window_size=50))
-    assert learner.describe()["scores"]["RollingROCAUC"] == own.get()
 
 
 class _Rolled(utils.Rolling):
