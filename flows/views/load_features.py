@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from math import isfinite
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from msgspec.structs import replace
 
-from core.errors import Conflict, Invalid, Malformed, Unavailable
+from core.errors import Conflict, Invalid, Unavailable
 from core.values import Value
 from flows import known
 from flows.views.features import check_endpoints, check_same_key, decode_view, describe
@@ -88,7 +88,7 @@ def _columns(order: Load, before: View) -> dict[str, list[Value]]:
     """The file's columns. Keys, and what was declared a text, are read as they are written: 007 is not 7."""
     kinds = _kinds(before)
     texts = {order.key, *(name for name, kind in kinds.items() if kind == "str")}
-    with _of_the_file():
+    with sample.said_of("file"):
         found = dict(sample.read(order.path, texts).columns)
     if order.key not in found:
         raise Invalid(f"key: {order.path.name} has no column {order.key!r}; it has {', '.join(found)}", field="key")
@@ -96,15 +96,6 @@ def _columns(order: Load, before: View) -> dict[str, list[Value]]:
         raise Invalid(f"file: {order.path.name} has no column beside the key {order.key!r}", field="file")
     _check_finite(found)
     return found
-
-
-@contextmanager
-def _of_the_file() -> Iterator[None]:
-    """What is said of a sample in here is of the file that is loaded."""
-    try:
-        yield
-    except (Invalid, Malformed) as error:
-        raise type(error)(error.message.replace("sample:", "file:", 1), field="file") from None
 
 
 def _check_finite(columns: Mapping[str, Sequence[Value]]) -> None:
@@ -131,7 +122,7 @@ def _keys(values: Sequence[Value], name: str) -> list[str]:
 
 def _declare(order: Load, before: View, columns: Mapping[str, list[Value]]) -> View:
     """The view as it is from now on; raises Invalid where the columns are not those that it had."""
-    with _of_the_file():
+    with sample.said_of("file"):
         inferred = {feature.name: feature.kind for feature in infer(columns)}
     kinds = _compatible(_kinds(before), inferred, columns)
     changed: dict[str, Any] = {
