@@ -9,21 +9,21 @@ from pathlib import Path
 
 UNUSABLE_STORE = """
 import json, os, sys
-from pathlib import Path
 from werkzeug.test import Client
 from core.settings import Settings
 from server import home
 from server.app import create_app
 from server.hot import HotRoutes
 from server.worker import Worker
+from store import tables
 
 place = home.create(Settings(home=sys.argv[1]))
 worker = Worker(place, "w1", "127.0.0.1")
 worker.guard.refresh()
 client = Client(HotRoutes(worker, create_app(place, worker.routes, worker.guard)))
-for file in Path(sys.argv[1]).glob("store.db*"):
-    file.unlink()
-(Path(sys.argv[1]) / "store.db").mkdir()
+with place.store.write() as connection:
+    for table in tables.metadata.sorted_tables[::-1]:
+        table.drop(connection)
 found = [
     client.post("/v1/events/clicks", json={"values": {"user": "ann"}}),
     client.post("/v1/models/m/learn", json={"features": {"x": 1.0}, "label": 1}),

@@ -168,8 +168,10 @@ def test_many_experiments_cost_no_more_questions(bare: World) -> None:
         experiment.stop(bare.place, name, order(2.0))
         statements: list[object] = []
         with bare.store.read() as connection:
-            sa.event.listen(connection, "before_cursor_execute", lambda *given: statements.append(given))  # noqa: B023
+            note = lambda *given: statements.append(given)  # noqa: B023, E731
+            sa.event.listen(connection, "before_cursor_execute", note)
             found = Trials().load(connection, 3.0)
+            sa.event.remove(connection, "before_cursor_execute", note)
             asked.append(len(statements))
             alone = {each: trial_of(connection, experiments.get(connection, each)) for each in found}
         assert found == alone
