@@ -5,18 +5,23 @@ The model is River's StandardScaler | LogisticRegression on ten features.
 
 from __future__ import annotations
 
+import math
 import multiprocessing
+import os
 import pickle
+import signal
 import statistics
 import tempfile
 import threading
 import time
+from collections import deque
 from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
 from http.client import HTTPConnection
+from itertools import cycle
 from pathlib import Path
 from time import perf_counter
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 from river import linear_model, preprocessing
@@ -34,6 +39,7 @@ from core.values import Output
 from flows import deploy, housekeep
 from flows.deploy import ArmSpec, Order
 from flows.learning.learn import Learning, School
+from flows.learning.learners import learner_reader
 from flows.register import register
 from journal import segments
 from journal.reader import Reader
@@ -48,13 +54,35 @@ LABELS = 50_000
 RATE = 1_000
 """Labels a second while latencies are measured."""
 POST = 20
-SECONDS = 4.0
-ROUNDS = 11
-"""Many, since each opens its connections anew, and how a round spreads them over the workers decides about its tail."""
+SECONDS = 3.0
+ROUNDS = 20
+"""Many: the tail of one round is half or twice that of another."""
+CATCH_UP_SECONDS = 1.0
+FRESH_SECONDS = 16.0
+SHARES = (0.5, 0.25)
+"""Of the peak rate. At half of it the processors are far more than half busy: a request costs less where many come at once."""
 VERSION = VersionId("online", 1)
 
 
-def build(path: Path, *, learns: bool) -> Home:
+class Turn(NamedTuple):
+    """A run, the share of the processors that were busy meanwhile, and the share of one that the learner took."""
+
+    load: Load
+    busy: float
+    learner: float
+
+
+class Beside(NamedTuple):
+    """Predictions at `rate` with learning on and off, in turns. `busy` is while it is off, `learner` while it is on."""
+
+    rate: float
+    busy: float
+    learner: float
+    on: list[Load]
+    off: list[Load]
+
+
+def build(path: Path) -> Home:
     """A home whose endpoint is answered by the pipeline alone."""
     home = create(Settings(home=str(path)))
     order = Order(Who("benchmark", clock(), "benchmark"))
@@ -62,7 +90,6 @@ def build(path: Path, *, learns: bool) -> Home:
     sample, model = path / "sample.csv", path / "model.pkl"
     train.data.assign(high=train.target > train.target.median()).to_csv(sample, index=False)
     model.write_bytes(pickle.dumps(_trained(train.data.to_dict("records"))))
-    learning = LearnerSettings(learns_from="arms") if learns else "off"
     where = lambda: segments.end(home.journal)  # noqa: E731
     register(
         home.store,
@@ -73,7 +100,7 @@ def build(path: Path, *, learns: bool) -> Home:
         sample=sample,
         target="high",
         trust_pickle=True,
-        learning=learning,
+        learning=LearnerSettings(learns_from="arms"),
         journal_end=where,
     )
     deploy.create(home.place, ENDPOINT, {"control": ArmSpec(str(VERSION), 100)}, {}, 1.0, "salt", order)
@@ -81,7 +108,7 @@ def build(path: Path, *, learns: bool) -> Home:
 
 
 def _trained(rows: list[dict[Hashable, Any]]) -> Pipeline:
-    """What answers where nothing is learnt is to have as much to do as what answers where it is: River skips weights that are zero."""
+    """From the first answer on it has as much to do as later: River skips weights that are zero."""
     model = preprocessing.StandardScaler() | linear_model.LogisticRegression()
     for row in rows:
         model.learn_one(row, row["bmi"] > 0)
@@ -90,7 +117,7 @@ def _trained(rows: list[dict[Hashable, Any]]) -> Pipeline:
 
 def rate() -> float:
     """Labels per second that a learner reads, joins, scores, learns and publishes, from a journal that is full of them."""
-    with _home(learns=True) as home:
+    with _home() as home:
         _fill(home)
         school = School(home.store, home.blobs, home.journal, key(home.snapshot_key), clock)
         learning = Learning(school, VERSION)
@@ -119,27 +146,42 @@ def _fill(home: Home) -> None:
 
 def freshness() -> list[float]:
     """Seconds from a label's arrival until every worker answers by a snapshot that has learnt it, at 1,000 labels a second."""
-    with _home(learns=True) as home, site.serving(home) as running:
+    with _home() as home, site.serving(home) as running:
         _wait_for_learner(home)
         published: dict[int, Any] = {}
-        with _posting(running, 4 * SECONDS), _watching(home, published):
-            _predict(running.port, 4 * SECONDS)
+        with _posting(running, FRESH_SECONDS), _watching(home, published):
+            _predict(running.port, FRESH_SECONDS)
         time.sleep(1.0)
         return _delays(home, published)
 
 
-def beside() -> tuple[list[Load], list[Load]]:
-    """Predictions at half of what the server can answer, with learning on and off in turns; labels come at 1,000 a second to both."""
-    with _home(learns=True) as one, _home(learns=False) as other, site.serving(one) as on, site.serving(other) as off:
-        _wait_for_learner(one)
-        half = load.run(off.port, site.predictions(), SECONDS).rate / 2
-        with_it, without = [], []
-        for _ in range(ROUNDS + 1):
-            for running, found in ((on, with_it), (off, without)):
-                with _posting(running, SECONDS):
-                    found.append(load.run(running.port, site.predictions(), SECONDS, half))
-                site.settle(running)
-    return with_it[1:], without[1:]
+def beside(share: float) -> Beside:
+    """Predictions at a `share` of what the server can answer, with learning on and off in turns; labels come at 1,000 a second to both.
+
+    One server and the same connections: off, the learner's process stands still. What it has missed then it has read before it is measured.
+    """
+    with _home() as home, site.serving(home) as running, load.connected(running.port) as free:
+        _wait_for_learner(home)
+        learner, requests = site.reader(running, learner_reader(VERSION)), cycle(site.predictions())
+        rate = share * load.drive(free, requests, SECONDS, None).rate
+        with _posting(running, ROUNDS * 2 * (SECONDS + CATCH_UP_SECONDS)):
+            turns = [
+                (_turn(learner, signal.SIGCONT, free, requests, rate), _turn(learner, signal.SIGSTOP, free, requests, rate))
+                for _ in range(ROUNDS)
+            ]
+        os.kill(learner, signal.SIGCONT)
+    on, off = zip(*turns, strict=True)
+    busy, learners_own = statistics.mean(turn.busy for turn in off), statistics.mean(turn.learner for turn in on)
+    return Beside(rate, busy, learners_own, [turn.load for turn in on], [turn.load for turn in off])
+
+
+def _turn(learner: int, state: signal.Signals, free: deque[Any], requests: Iterator[bytes], rate: float) -> Turn:
+    os.kill(learner, state)
+    load.drive(free, requests, CATCH_UP_SECONDS, rate)
+    before, began = site.seconds_busy(), site.seconds_of(learner)
+    found = load.drive(free, requests, SECONDS, rate)
+    busy = (site.seconds_busy() - before) / found.seconds / len(os.sched_getaffinity(0))
+    return Turn(found, busy, (site.seconds_of(learner) - began) / found.seconds)
 
 
 def tell() -> None:
@@ -148,11 +190,22 @@ def tell() -> None:
     delays = sorted(freshness())
     late = delays[int(0.99 * len(delays))]
     print(f"a label is used by every worker after {statistics.median(delays):.2f} s, p99 {late:.2f} s, at {RATE:,} labels/s (aim: 1 s)")
-    with_it, without = beside()
-    ratios = sorted(a.percentile(0.99) / b.percentile(0.99) for a, b in zip(with_it, without, strict=True))
-    medians = [statistics.median(one.percentile(0.99) for one in found) * 1e3 for found in (with_it, without)]
-    print(f"p99 of predictions at half load beside {RATE:,} labels/s: {medians[0]:.2f} ms with learning on, {medians[1]:.2f} ms off")
-    print(f"  ratio {statistics.median(ratios):.2f} (rounds: {ratios[0]:.2f} to {ratios[-1]:.2f}; aim: at most 1.05)\n")
+    for share in SHARES:
+        _tell_beside(share)
+    print()
+
+
+def _tell_beside(share: float) -> None:
+    found = beside(share)
+    on, off = ([one.percentile(0.99) * 1e3 for one in loads] for loads in (found.on, found.off))
+    logs = [math.log(one / other) for one, other in zip(on, off, strict=True)]
+    mean, error = statistics.mean(logs), statistics.stdev(logs) / math.sqrt(len(logs))
+    ratio, low, high = (math.exp(mean + z * error) for z in (0.0, -1.96, 1.96))
+    print(f"p99 of predictions beside {RATE:,} labels/s at {share:.0%} of the peak: {found.rate:,.0f}/s, processors {found.busy:.0%} busy")
+    print(
+        f"  learning on {statistics.median(on):.2f} ms, off {statistics.median(off):.2f} ms; the learner takes {found.learner:.0%} of one"
+    )
+    print(f"  ratio {ratio:.2f} (geometric mean of {ROUNDS} rounds, 95 % interval {low:.2f} to {high:.2f}; aim: at most 1.05)")
 
 
 def _wait_for_learner(home: Home) -> None:
@@ -167,9 +220,9 @@ def _wait_for_learner(home: Home) -> None:
 
 
 @contextmanager
-def _home(*, learns: bool) -> Iterator[Home]:
+def _home() -> Iterator[Home]:
     with tempfile.TemporaryDirectory(prefix="tiltyard-bench-") as directory:
-        yield build(Path(directory) / "home", learns=learns)
+        yield build(Path(directory) / "home")
 
 
 @contextmanager

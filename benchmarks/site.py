@@ -128,6 +128,23 @@ def settle(site: Site) -> None:
     _wait(idle, "the readers have followed")
 
 
+def reader(site: Site, name: str) -> int:
+    """The process of the reader `name`."""
+    children = Path(f"/proc/{site.process.pid}/task/{site.process.pid}/children").read_text().split()
+    return next(int(child) for child in children if name in Path(f"/proc/{child}/cmdline").read_text().split("\0"))
+
+
+def seconds_busy() -> float:
+    """For how long the machine's processors have worked so far, all together."""
+    user, nice, system, _, _, interrupts, soft, *_ = map(int, Path("/proc/stat").read_text().split("\n")[0].split()[1:])
+    return (user + nice + system + interrupts + soft) / os.sysconf("SC_CLK_TCK")
+
+
+def seconds_of(process: int) -> float:
+    """For how long the process's main thread has worked so far."""
+    return int(Path(f"/proc/{process}/schedstat").read_text().split()[0]) / 1e9
+
+
 def _state(home: Home) -> dict[str, Any]:
     return status.status(home.store, home.journal, ENDPOINT, clock)
 

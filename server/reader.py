@@ -63,7 +63,7 @@ def _record(home: Home, follower: Follower) -> None:
     writer = Writer(home.journal)
     while True:
         read = follower.step(lambda entries, at: lambda connection: recorder.fold(connection, entries, at), RECORD_BATCH)
-        if read < RECORD_BATCH and not follower.careful:
+        if not read or (read < RECORD_BATCH and not follower.careful):
             time.sleep(RECORD_PAUSE_SECONDS)
         if not read and clock() - follower.at >= record.TICK_SECONDS:
             _tick(home, recorder, writer, follower.at)
