@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
+import sqlalchemy as sa
 
 from core.clock import Clock
 from core.errors import Conflict, NotFound
@@ -31,12 +32,13 @@ class ExamplePost(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=T
 
 
 class Taker(NamedTuple):
-    """What a model's learner takes: the features of its newest learning version. `truth` raises Invalid on a label of another kind.
+    """What a model's learners take, those of `versions`, the newest first. `truth` raises Invalid on a label of another kind than the
+    newest one's.
 
-    `label`: the kind of its labels, None where no sample told.
+    `inputs`: a row is refused that suits none of them. `label`: the kind of the labels, None where no sample told.
     """
 
-    version: VersionId
+    versions: tuple[VersionId, ...]
     inputs: Inputs
     truth: labels.Reader
     label: Kind | None
@@ -54,15 +56,12 @@ class Takers:
         """Look which learners run: due now and then, and before a model is said to be unknown. What is unchanged costs two queries."""
         with self._store.read() as connection:
             self._models = frozenset(registry.list_models(connection))
-            running = sorted(version for reader in positions.every(connection) if (version := parse_learner(reader)) is not None)
-            newest = {version.model: version for version in running}
-            if newest != {model: taker.version for model, taker in self.by_model.items()}:
-                cards = [(version, known.decode_card(registry.version_row(connection, version).card)) for version in newest.values()]
-                self.by_model = {
-                    version.model: Taker(version, Inputs.union([card.signature]), labels.reader(card.river), card.river.label)
-                    for version, card in cards
-                    if card.river is not None
-                }
+            running = [version for reader in positions.every(connection) if (version := parse_learner(reader)) is not None]
+            versions: dict[str, tuple[VersionId, ...]] = {}
+            for version in sorted(running, reverse=True):
+                versions[version.model] = (*versions.get(version.model, ()), version)
+            if versions != {model: taker.versions for model, taker in self.by_model.items()}:
+                self.by_model = {model: _taker(connection, of_model) for model, of_model in versions.items()}
 
     def of(self, model: str) -> Taker:
         """The model's taker; raises NotFound where there is no such model, Conflict where nothing of it learns now."""
@@ -72,6 +71,17 @@ class Takers:
         if model not in self._models:
             raise NotFound(f"no model {model[:100]!r}", field="model", code="model-not-found")
         raise Conflict(f"no learner of model {model!r} runs", field="model", code="not-learning")
+
+
+def _taker(connection: sa.Connection, versions: tuple[VersionId, ...]) -> Taker:
+    cards = [known.decode_card(registry.version_row(connection, version).card) for version in versions]
+    river = cards[0].river
+    assert river is not None  # noqa: S101 - what learns is River's
+    try:
+        inputs = Inputs.of_any([card.signature for card in cards])
+    except Conflict:  # one takes a text where another takes a number: no row suits both
+        inputs = Inputs.of_any([cards[0].signature])
+    return Taker(versions, inputs, labels.reader(river), river.label)
 
 
 def check(post: ExamplePost, model: str, taker: Taker, now: float) -> Example:

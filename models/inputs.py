@@ -60,6 +60,21 @@ class Inputs:
                 extra[feature.name] = Feature(feature.name, wider.kind, nullable=True)
         return cls(tuple(needed.values()), tuple(extra.values()))
 
+    @classmethod
+    def of_any(cls, signatures: Sequence[Signature]) -> Inputs:
+        """What may suit one of several versions: a feature that not all of them take may be absent, null is accepted where one takes it.
+
+        Features of the first come first. Raises Conflict like `union`.
+        """
+        found: dict[str, Feature] = {}
+        for feature in (feature for signature in signatures for feature in signature.features):
+            known = found.get(feature.name)
+            wider = _together(known, feature)
+            found[feature.name] = Feature(feature.name, wider.kind, feature.nullable or (known is not None and known.nullable))
+        shared = {name for name in found if all(name in signature.names for signature in signatures)}
+        optional = [Feature(name, feature.kind, nullable=True) for name, feature in found.items() if name not in shared]
+        return cls([found[name] for name in found if name in shared], optional)
+
     @property
     def features(self) -> tuple[Feature, ...]:
         """What each value of a row is, in the order of `names`."""

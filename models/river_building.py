@@ -16,7 +16,7 @@ from models.draft import Draft
 from models.failure import reason
 from models.learner import checks, labels
 from models.learner.fingerprint import fingerprint
-from models.learner.river_model import HORIZON, RiverModel, features
+from models.learner.river_model import HORIZON, RiverModel, row_reader
 from models.learner.settings import LearnerSettings, Learning, LearnsFrom, RiverCard, RiverKind
 from models.parity import SAME, largest
 from models.river_runtime import RiverRuntime
@@ -162,10 +162,10 @@ def _taught(kept: _Kept, parts: Sequence[Sequence[_Lesson]]) -> Any:
 
 def _teach(kept: _Kept, model: Any, lessons: Sequence[_Lesson], *, first: bool) -> None:
     """Teach the lessons but for those that the model cannot learn: as a learner leaves them out."""
-    taught, truth = RiverModel(model), labels.reader(kept.card)
+    taught, truth, read = RiverModel(model), labels.reader(kept.card), row_reader(kept.signature)
     for place, lesson in enumerate(lessons):
         try:
-            taught.learn(features(kept.signature.names, lesson.row), None if lesson.label is None else truth(lesson.label))
+            taught.learn(read(lesson.row), None if lesson.label is None else truth(lesson.label))
         except BaseException as error:  # whatever a model raises is its failure
             why = reason(error)
             if first and place == 0:

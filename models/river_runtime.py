@@ -11,7 +11,7 @@ import msgspec
 from core.errors import ModelFailed
 from core.values import Output, Row
 from models.failure import reason
-from models.learner.river_model import RiverModel, features
+from models.learner.river_model import RiverModel, row_reader
 from models.signature import Signature
 
 _LABELS = (str, int, float, bool, type(None))
@@ -20,17 +20,17 @@ _LABELS = (str, int, float, bool, type(None))
 class RiverRuntime:
     """A River model; what is missing in a row it never sees. A label or value of None: it has learnt too little yet to say."""
 
-    __slots__ = ("_model", "_names")
+    __slots__ = ("_model", "_read")
 
     def __init__(self, model: Any, signature: Signature) -> None:
         """Raises Rejected where `model` is of no kind that can be served."""
         self._model = RiverModel(model)
-        self._names = signature.names
+        self._read = row_reader(signature)
 
     def predict(self, rows: Sequence[Row]) -> list[Output]:
         """One output per row; raises ModelFailed."""
         try:
-            return [_usable(self._model.answer(features(self._names, row))) for row in rows]
+            return [_usable(self._model.answer(self._read(row))) for row in rows]
         except ModelFailed:
             raise
         except BaseException as error:  # whatever a model raises is its failure

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from core.errors import Invalid, NotFound
 from core.events import FALLBACK, FORCED, PINNED, Example, Observed, Predicted, Restored
 from core.ids import Address, VersionId, format_prediction_id, parse_prediction_id
-from core.values import Position, Value
+from core.values import Position
 from experiments.metric import LABEL
 from flows.follow import event_of
 from flows.known import Known
@@ -26,6 +26,7 @@ from flows.learning.recent import Recent
 from flows.serving import inputs_of
 from journal.reader import Entry
 from models.learner.learner import Lesson
+from models.learner.river_model import row_reader
 from models.learner.settings import LearnerSettings
 from models.signature import Signature
 from routing.plan import CONTROL, Plan
@@ -99,6 +100,7 @@ class Lessons:
         self._version, self._settings, self._signature = subject
         self._name = str(subject.version)
         self._names = subject.signature.names
+        self._as_river = row_reader(subject.signature)
         self._required = {feature.name for feature in subject.signature.features if not feature.nullable}
         self._recent = Recent(pread)
         self._known = Known()
@@ -192,9 +194,7 @@ class Lessons:
             self.counts.unfit += 1
             return None
         values = prediction.rows[row]
-        x: dict[str, Value] = {
-            name: value for name, column in zip(self._names, place.columns, strict=True) if (value := values[column]) is not None
-        }
+        x = self._as_river([values[column] for column in place.columns])
         # Another arm may do without: asked for this row, the version itself would refuse it.
         if not self._required <= x.keys():
             self.counts.unfit += 1
@@ -219,7 +219,7 @@ class Lessons:
         if event.id is not None and not self._examples.mark(event.id, self.at):
             self.counts.duplicates += 1
             return None
-        x: dict[str, Value] = {name: value for name in self._names if (value := event.features.get(name)) is not None}
+        x = self._as_river(map(event.features.get, self._names))
         if not self._required <= x.keys():
             self.counts.unfit += 1
             return None

@@ -14,7 +14,7 @@ from flows.learning.lessons import Subject
 from models import factory, package
 from models.card import Card
 from models.golden import Golden
-from models.learner.river_model import features
+from models.learner.river_model import row_reader
 from models.learner.settings import LearnerSettings, RiverCard
 from models.river_runtime import RiverRuntime
 from store import registry
@@ -50,7 +50,7 @@ class Origin:
     @property
     def probes(self) -> list[dict[str, Value]]:
         """The same golden rows that a snapshot answers before it is published, as River takes them."""
-        return [features(self.card.signature.names, row) for row in self.golden.rows[:MOST_PROBES]]
+        return [*map(row_reader(self.card.signature), self.golden.rows[:MOST_PROBES])]
 
     def subject(self, rows_of: Origin) -> Subject:
         """The lessons of the rows that `rows_of` learns from, cut to this version's signature."""

@@ -124,6 +124,7 @@ def _version(store: Store, model: str) -> VersionId:
 
 
 def _live(source: Source, origin: Origin) -> _Live:
+    origin.settings  # noqa: B018 - what does not learn is not waited for
     with source.store.read() as connection:
         row = learners.newest(connection, origin.version)
     if row is None:

@@ -49,6 +49,8 @@ class ViewReader:
         self._lost: set[int] = set()
         """Generations whose files cannot be used."""
         self._counted = False
+        self._told = 0.0
+        """The time that the store knows the view to have come to."""
         """Whether a crash is counted that has not been taken back."""
         self._look_due = self._tell_due = -1.0
         self._position, self._row = self._stored()
@@ -216,8 +218,17 @@ class ViewReader:
         self._serving, self._next = found, None
 
     def _tell(self) -> None:
-        """Let the store know how far the view has come, so that segments of the journal can expire, and that no event has crashed it."""
-        if self._generations() and (self._counted or min(one.needed for one in self._generations()) != self._position):
+        """Let the store know how far the view has come, so that segments of the journal can expire, and that no event has crashed it.
+
+        Also while the place stays, where events would be read again for their ids: how late the view is follows from the time. A careful
+        reader does not: that would take its count of crashes back.
+        """
+        generations = self._generations()
+        if not generations:
+            return
+        needed = min(one.needed for one in generations)
+        is_later = min(one.as_of for one in generations) > self._told and needed < segments.end(self._bench.journal)
+        if self._counted or needed != self._position or (is_later and not self._careful):
             self._advance()
 
     def _advance(self) -> None:
@@ -225,7 +236,7 @@ class ViewReader:
         with self._bench.store.write() as connection:
             at = min(one.as_of for one in self._generations())
             positions.advance(connection, reader_of(self._view), self._position, needed, at)
-        self._position, self._counted = needed, False
+        self._position, self._told, self._counted = needed, at, False
 
     def _remove(self, number: int) -> None:
         path = path_of(self._bench.directory, self._view, number)

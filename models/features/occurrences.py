@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from typing import Literal, NamedTuple, TypeAlias
 
@@ -68,11 +69,15 @@ def _value(feature: Aggregate, fields: Mapping[str, Value]) -> Value:
 
 def _number(value: float | str) -> float | None:
     """The number, also of a text that is one: the values of a context are logged as texts."""
-    try:
-        found = _TRUTHS[value] if value in _TRUTHS else float(value)
-    except ValueError:
+    if value in _TRUTHS:
+        return _TRUTHS[value]
+    if isinstance(value, str) and not _NUMBER.fullmatch(value):  # float() takes more: spaces, 1_000, digits of other scripts
         return None
+    found = float(value)
     return found if math.isfinite(found) else None
+
+
+_NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 
 
 _TRUTHS: Mapping[float | str, float] = {"true": 1.0, "false": 0.0}

@@ -5,7 +5,7 @@ Which of River's methods is asked follows `river.evaluate.progressive_val_score`
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from river import base, compose, time_series
@@ -13,11 +13,15 @@ from river import base, compose, time_series
 from core.errors import Rejected
 from core.values import Output, Value
 from models.learner.settings import RiverKind
+from models.signature import Kind, Signature
 
 HORIZON = "horizon"
 """The feature of a forecaster that says how many steps ahead; 1 where it is absent."""
 FARTHEST = 10_000
 """Steps ahead: a request must not keep a process busy for as long as it likes. Of what lies beyond, a model says nothing."""
+
+
+_CLASSES: Mapping[Kind, type] = {"float": float, "int": int, "str": str, "bool": bool}
 
 
 class Asked(NamedTuple):
@@ -127,9 +131,28 @@ def output_of(kind: RiverKind, asked: Asked) -> Output:
     return Output(value=None if number is None else float(number))
 
 
-def features(names: Sequence[str], row: Sequence[Value]) -> dict[str, Value]:
-    """A row as River takes it: what is missing is left out."""
-    return {name: value for name, value in zip(names, row, strict=True) if value is not None}
+def row_reader(signature: Signature) -> Callable[[Iterable[Value]], dict[str, Value]]:
+    """How rows in the signature's order are read as River takes them: what is missing is left out, numbers are of the signature's kinds.
+
+    An endpoint reads a feature for all of its versions together, a whole number as a float where one of them takes floats. To River 4
+    and 4.0 are two categories. What is no whole number stays as it is.
+    """
+    classes = [(feature.name, _CLASSES[feature.kind]) for feature in signature.features]
+
+    def read(row: Iterable[Value]) -> dict[str, Value]:
+        return {
+            name: value if value.__class__ is kind else _as(kind, value)
+            for (name, kind), value in zip(classes, row, strict=True)
+            if value is not None
+        }
+
+    return read
+
+
+def _as(kind: type, value: Value) -> Value:
+    if kind is int and isinstance(value, float) and value.is_integer():
+        return int(value)
+    return float(value) if kind is float and value.__class__ is int else value
 
 
 def _ordered(labels: Iterable[Any]) -> list[Any]:

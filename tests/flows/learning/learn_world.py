@@ -27,7 +27,7 @@ from journal.writer import Writer
 from models.card import Card
 from models.golden import Golden
 from models.learner.settings import LearnerSettings, RiverCard, RiverKind
-from models.signature import Feature, Signature
+from models.signature import Feature, Kind, Signature
 from routing.changes import Who
 from store import engine, learners, positions, registry
 from store.blobs import Blobs
@@ -90,12 +90,13 @@ class LearnWorld:
         kind: RiverKind = "regressor",
         name: str = "m",
         nullable: bool = True,
+        each: Kind = "float",
     ) -> VersionId:
-        """The next version of `m`."""
+        """The next version of `m`, whose features are numbers of the kind `each`."""
         task = "classification" if kind == "classifier" else "regression"
         golden = Golden([[1.0] * len(names), [2.0] * len(names)], [])
         stored = {"artefact": self.blobs.put(pickle.dumps(model)), "golden": self.blobs.put(msgspec.json.encode(golden))}
-        signature = Signature(tuple(Feature(each, "float", nullable=nullable) for each in names), task)
+        signature = Signature(tuple(Feature(one, each, nullable=nullable) for one in names), task)
         card = replace(
             flow_world.card(),
             signature=signature,

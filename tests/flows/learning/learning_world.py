@@ -47,6 +47,7 @@ class LearningWorld:
         self.journal = home / "journal"
         self.key = home / "snapshots.key"
         path, sample = home / "river.pkl", home / "river.csv"
+        self._sample = sample
         path.write_bytes(pickle.dumps(linear_model.LogisticRegression()))
         sample.write_text("a,b,y\n1.0,2.0,true\n2.0,1.5,false\n")
         who = Who("me", 5.0, "")
@@ -56,8 +57,10 @@ class LearningWorld:
         self._register(model="river")
         self._register(model="still", learning="off")
 
-    def register_again(self, learns_from: LearnsFrom) -> VersionId:
-        """The next version of `river`, which learns from these rows."""
+    def register_again(self, learns_from: LearnsFrom, sample: str | None = None) -> VersionId:
+        """The next version of `river`, which learns from these rows; of a sample of its own where one is given."""
+        if sample is not None:
+            self._sample.write_text(sample)
         return self._register(model="river", learning=LearnerSettings(learns_from=learns_from))
 
     def publish(self, number: int, model: Any, *, artefact: bytes | None = None, at: float = 10.0, **status: Any) -> None:

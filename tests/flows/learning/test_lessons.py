@@ -100,6 +100,18 @@ def test_features_are_cut_from_the_row(world: LearnWorld) -> None:
     assert [lesson.x for lesson in read(world, made(world))] == [{"x": 6.0}]
 
 
+def test_numbers_are_of_the_version_s_own_kinds(world: LearnWorld) -> None:
+    """Where it shares an endpoint with a version that takes floats, and in examples that were checked against another."""
+    version = world.register(line(), SETTINGS, each="int")
+    world.begin(str(version))
+    world.endpoint("mixed", {"control": str(version), "new": "m@1"})
+    world.label(world.predict(4.0, version=str(version), endpoint="mixed"), 1.0)
+    world.example(5.0, 1.0)
+    subject = Subject(version, SETTINGS, world.card(str(version)).signature)
+    found = read(world, Lessons(world.store, subject, Lookup(world.journal).get, lessons.begin(START, 0.0)))
+    assert [(lesson.x, type(lesson.x["x"])) for lesson in found] == [({"x": 4}, int), ({"x": 5}, int)]
+
+
 def test_what_gives_no_lesson(world: LearnWorld) -> None:
     """Repetitions, late and unknown labels are counted; other metrics, later events and rubbish are passed over."""
     id_, late, two = world.predict(1.0, at=0.0), world.predict(2.0, at=0.0), world.predict(1.0, 2.0, at=0.0)

@@ -16,6 +16,7 @@ from flows.intake import Accepted
 from flows.teach import ExamplePost, Takers
 from routing.changes import Who
 from tests.flows.flow_world import World
+from tests.flows.learning.learn_world import SETTINGS, LearnWorld, line
 from tests.flows.learning.learning_world import RIVER, ROW, LearningWorld
 
 WHO = Who("me", 1.0, "")
@@ -42,6 +43,28 @@ def check(takers: Takers, *posts: ExamplePost) -> list[Example]:
 def test_an_example_is_kept_by_name(takers: Takers) -> None:
     """As the signature reads its features, with the time at which it came."""
     assert check(takers, ExamplePost({"b": 2, "a": 1.5}, True, "k")) == [Example(9.0, "river", {"a": 1.5, "b": 2.0}, True, "k")]
+
+
+def test_an_example_suits_one_of_the_learners_at_least(learning: LearningWorld, takers: Takers) -> None:
+    """A version that is registered later shuts none out that learns already: what only one of them takes may be absent."""
+    newer = learning.register_again("arms", "a,c,y\n1.5,2,true\n2.0,3,false\n")
+    takers.refresh()
+    assert takers.of("river").versions == (newer, RIVER)
+    rows: list[dict[str, Any]] = [{"a": 1.0, "b": 2.0}, {"a": 1.0, "c": 2}, {"a": 1.0, "b": 2.0, "c": 2}]
+    assert [example.features for row in rows for example in check(takers, ExamplePost(row, True))] == rows
+    for row, field in (({"b": 1.0}, "features.a"), ({"a": 1.0, "d": 1.0}, "features.d"), ({"a": 1.0, "c": 0.5}, "features.c")):
+        with pytest.raises(Invalid) as refused:
+            check(takers, ExamplePost(row, True))
+        assert refused.value.field == field
+
+
+def test_learners_that_no_row_suits_both_of_are_taught_as_the_newest_takes_it(world: LearnWorld) -> None:
+    """A text to one, a number to another."""
+    version = world.register(line(), SETTINGS, each="str")
+    world.begin(str(version))
+    takers = Takers(world.store)
+    takers.refresh()
+    assert [feature.kind for feature in takers.of("m").inputs.features] == ["str"]
 
 
 @pytest.mark.parametrize(
@@ -100,4 +123,4 @@ def test_only_what_learns_is_taught(learning: LearningWorld, takers: Takers) -> 
         takers.of("river")
     learner.start(learning.store, learning.journal, "river", WHO)
     takers.refresh()
-    assert takers.of("river").version == RIVER
+    assert takers.of("river").versions == (RIVER,)

@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 
 from core.values import START
+from flows import status
 from flows.views import generation
 from flows.views import view as views
 from flows.views.streaming import ViewReader
-from journal import segment
+from journal import segment, segments
 from journal.rotation import rotate
 from models.features.aggregates import Aggregates
 from models.features.declaration import Aggregate
@@ -228,6 +229,23 @@ def test_the_journal_is_kept_for_what_is_computed(world: ViewWorld, monkeypatch:
         world.at += 3000.0
         world.compute(reader)
         assert stored(world).position > end
+
+
+def test_how_late_a_view_is_says_nothing_of_ids(world: ViewWorld) -> None:
+    """The place stays, from where events would be read again for their ids; the time that the view has come to is told all the same."""
+    world.click(2.0)
+    world.catch_up()
+    with world.reader() as reader:
+        world.click(2.0, identity="a")
+        world.compute(reader)
+        for _ in range(3):
+            world.click(2.0, seconds=60.0)
+            world.compute(reader)
+            world.at += 2.0
+            reader.step()
+            found = stored(world)
+            assert found.position < segments.end(world.journal)
+            assert status.lag(found, segments.end(world.journal), world.at) <= 2.0
 
 
 def test_what_was_deleted_before_it_was_read_is_told(world: ViewWorld, caplog: pytest.LogCaptureFixture) -> None:
