@@ -1,4 +1,4 @@
-"""`make bench`: what Tiltyard costs, as ratios to a peer or to itself in one run; about five minutes.
+"""`make bench`: what Tiltyard costs, as ratios to a peer or to itself in one run; about ten minutes.
 
 python -m benchmarks.bench
 

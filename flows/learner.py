@@ -43,6 +43,7 @@ _UNTOLD: dict[str, Any] = {
     "snapshot": 0,
     "labels": 0,
     "scores": {},
+    "scored": {},
     "rolling": {},
     "served": {},
     "drift": {},

@@ -181,6 +181,9 @@ class ViewReader:
         try:
             with closing(Table(path, immutable=False, wait_seconds=BUSY_SECONDS)) as table:
                 meta = table.meta()
+            if not meta:  # its process ended before it had published anything
+                self._lost.add(number)
+                return None
             if Position(*meta["position"]) <= segments.end(self._bench.journal):
                 return Generation(self._bench, decode_view(meta["view"]), number, meta["declared"], self._aside)
             _log.error("%s is of another journal", path.name)

@@ -153,9 +153,9 @@ class Learner:
         """All that is told of the learner, as JSON can carry it.
 
         `labels`, `quarantined`; `broken`: how many `times` the model came into a state that it could not leave and began anew,
-        the `last` time (`at`, `label`) and its `reason`, each None where it never did; `scores` and `rolling` by metric of the model asked
-        before it learns; `served` by place the scores of the answers as served; `drift`: see `Detector.describe`, with `on_drift` and
-        `challenger`.
+        the `last` time (`at`, `label`) and its `reason`, each None where it never did; `scores` (of how many answers: `scored`) and
+        `rolling` by metric of the model asked before it learns; `served` by place the scores of the answers as served; `drift`: see
+        `Detector.describe`, with `on_drift` and `challenger`.
         """
         kept = self._kept
         return {
@@ -163,6 +163,7 @@ class Learner:
             "quarantined": kept.quarantined,
             "broken": kept.broken,
             "scores": kept.scores.totals(),
+            "scored": kept.scores.scored(),
             "rolling": kept.scores.rolling(),
             "served": kept.served.describe(),
             "drift": {**kept.detector.describe(), "on_drift": self._settings.on_drift, "challenger": kept.challenger.describe()},

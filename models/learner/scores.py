@@ -89,6 +89,10 @@ class Scores:
         """By metric name the score since start; None where there is none yet, or it is not finite."""
         return {score.name: _value(score.total) if score.scored else None for score in self._scores}
 
+    def scored(self) -> dict[str, int]:
+        """By metric name how many answers the score since start is of."""
+        return {score.name: score.scored for score in self._scores}
+
     def rolling(self) -> dict[str, float | None]:
         """The same over the newest labels; None also of a metric that is rolling by itself (RollingROCAUC) or cannot forget."""
         return {score.name: _value(score.rolling) if score.scored else None for score in self._scores}

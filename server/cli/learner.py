@@ -153,7 +153,13 @@ def _scores(found: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Of the learner, asked before it learns each row, and of the answers as they were served."""
     said = {"before learning": found, **{f"as served by {place}": one for place, one in found["served"].items()}}
     return [
-        {"answers": name, "labels": one["labels"], "metric": metric, "since start": score, "rolling": one["rolling"].get(metric)}
+        {
+            "answers": name,
+            "labels": one.get("scored", {}).get(metric, one["labels"]),
+            "metric": metric,
+            "since start": score,
+            "rolling": one["rolling"].get(metric),
+        }
         for name, one in said.items()
         for metric, score in one["scores"].items()
     ]

@@ -204,6 +204,7 @@ def test_a_learner_goes_on_from_another_state():
     learner, earlier = taught(case.learner(), given[:300]), taught(case.learner(), given[:100])
     learner.take(Lesson(1.0, dict(given[0][0]), True, "shop/a", Output(label=True), False))
     learner.restore(pickle.loads(pickle.dumps(earlier.model)))
+    assert set(learner.describe()["scored"].values()) == {0}
     told = learner.describe()
     assert (told["labels"], told["served"], told["scores"]) == (300, {}, {"LogLoss": None, "Accuracy": None})
     assert told["drift"]["estimates"]["width"] == 0
@@ -216,9 +217,9 @@ def test_what_is_told_is_json_from_the_first_moment():
     """Before the first label each score is null, never NaN, and all are builtins."""
     for case in CASES.values():
         told = case.learner().describe()
-        assert set(told) == {"labels", "quarantined", "broken", "scores", "rolling", "served", "drift"}
+        assert set(told) == {"labels", "quarantined", "broken", "scores", "scored", "rolling", "served", "drift"}
         assert json.loads(json.dumps(told, allow_nan=False)) == told
-        assert set(told["scores"].values()) == {None}
+        assert (set(told["scores"].values()), set(told["scored"].values())) == ({None}, {0})
         assert told["broken"] == {"times": 0, "last": None, "reason": None}
 
 
