@@ -98,7 +98,7 @@ class Opener:
 
     def _put_off(self, row: ViewRow, error: Exception) -> None:
         """What was served before goes on; of a view that never was, nothing is known yet."""
-        if self._failed.get(row.view) != row:
+        if row.generation and self._failed.get(row.view) != row:  # of 0 nothing was computed yet
             _log.warning("generation %s of view %s cannot be served yet: %s", row.generation, row.view, str(error))
             self._failed[row.view] = row
         if row.view not in self._open:

@@ -131,6 +131,16 @@ def test_a_stream_of_which_nothing_was_computed_yet_knows_nobody(serving: Servin
     assert serving.n(now=10.0) == 1
 
 
+def test_a_stream_that_was_just_declared_is_no_failure(serving: Serving, caplog: pytest.LogCaptureFixture) -> None:
+    """Its first generation has no file before something was computed; the lack of a later one is told."""
+    serving.declare(STREAM, 0)
+    serving.opener.poll()
+    assert "cannot be served" not in caplog.text
+    serving.declare(STREAM, 7)
+    serving.opener.poll()
+    assert "generation 7 of view clicks cannot be served yet" in caplog.text
+
+
 def test_a_view_is_shown_with_its_age_and_whether_it_is_too_old(serving: Serving, clicks: Writer) -> None:
     """A table since its own time, a stream since its newest one; what serves nothing yet has no age."""
     table = describe(serving.directory, serving.load(3), 100.0)
