@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import sys
-from math import inf
 from pathlib import Path
 from typing import Any
 
 import click
 
 from server.cli.options import home, json_option, show_warned
-from server.cli.usage import options_as_given, wrong_usage
+from server.cli.usage import time_range, wrong_usage
 
 
 @click.command("training-set")
@@ -25,17 +24,13 @@ def command(endpoint: str, path: Path, start: str | None, end: str | None, label
 
     It is read from the journal, so no row knows more than its prediction knew; it reaches back as far as the journal does.
     """
-    from core.clock import from_rfc3339
     from flows.views import training_set
     from flows.views.training_set import Source, Wanted
 
     if path.suffix.lower() != ".parquet":
         wrong_usage(f"--output {path}: expected a name that ends in .parquet")
-    given = {name: text for name, text in (("start", start), ("end", end)) if text is not None}
-    with options_as_given():
-        times: dict[str, Any] = {name: from_rfc3339(text, "--from" if name == "start" else "--to") for name, text in given.items()}
-    if times.get("end", inf) <= times.get("start", -inf):
-        wrong_usage(f"--to {end}: expected a time after --from {start}")
+    begin, stop = time_range(start, end)
+    times = {name: given for name, given in (("start", begin), ("end", stop)) if given is not None}
     here = home()
     hidden = as_json or not sys.stderr.isatty()
     with click.progressbar(length=training_set.size_of(here.journal), label="reading the journal", file=sys.stderr, hidden=hidden) as bar:

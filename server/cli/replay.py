@@ -11,10 +11,9 @@ from typing import Any
 
 import click
 
-from core.clock import from_rfc3339
-from core.errors import Invalid
+from core.ids import check_name
 from server.cli.options import home, json_option, show, table, who
-from server.cli.usage import options_as_given
+from server.cli.usage import options_as_given, time_range
 from server.processes import LEARNING
 
 
@@ -32,7 +31,7 @@ def command(model: str, start: str | None, stop: str | None, other: str | None, 
     from models.learner.snapshot import read_key
 
     with options_as_given():
-        question = Question(model, _time(start, "--from"), _time(stop, "--to"), other, into)
+        question = Question(model, *time_range(start, stop), other, None if into is None else check_name(into, "--into"))
     here = home()
     with _ended_by_interrupt():
         found = replay(Source(here.store, here.blobs, here.journal, read_key(here.snapshot_key)), question, who())
@@ -57,13 +56,6 @@ def _ended_by_interrupt() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
-
-
-def _time(given: str | None, option: str) -> float | None:
-    try:
-        return None if given is None else from_rfc3339(given, option)
-    except Invalid as error:
-        raise Invalid(error.message, field=option) from None
 
 
 def _told(found: dict[str, Any]) -> list[str]:

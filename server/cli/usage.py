@@ -9,6 +9,7 @@ from typing import NoReturn
 
 import click
 
+from core.clock import from_rfc3339
 from core.errors import Invalid
 
 
@@ -25,3 +26,12 @@ def options_as_given() -> Iterator[None]:
         yield
     except Invalid as error:
         wrong_usage(error.message)
+
+
+def time_range(start: str | None, end: str | None) -> tuple[float | None, float | None]:
+    """What `--from` and `--to` say, in seconds since the epoch; None where one is not given. An empty range is wrong usage."""
+    with options_as_given():
+        begin, stop = (text if text is None else from_rfc3339(text, option) for text, option in ((start, "--from"), (end, "--to")))
+    if begin is not None and stop is not None and stop <= begin:
+        wrong_usage(f"--to {end}: expected a time after --from {start}")
+    return begin, stop

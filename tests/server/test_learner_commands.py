@@ -21,6 +21,7 @@ from core.events import Example
 from core.values import START
 from journal.reader import Reader
 from server.cli import cli
+from server.processes import LEARNING
 from tests.flows.flow_world import World
 from tests.flows.learning.learning_world import LearningWorld, taught
 
@@ -67,6 +68,29 @@ def test_a_page_for_people(learning: LearningWorld) -> None:
     assert ["as", "served", "by", "e/control", "6", "Accuracy", "0.5", "-"] in rows
     assert "0 detected by ADWIN" in page
     assert json.loads(run("model", "learner", "river@1", "--json").output)["scores"] == {"Accuracy": 0.75}
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--from", "monday"), "--from: expected an RFC 3339 time"),
+        (("--from", "2027-01-01T00:00:00Z", "--to", "2026-01-01T00:00:00Z"), "expected a time after --from 2027-01-01T00:00:00Z"),
+        (("--into", "no name"), "--into: expected"),
+    ],
+)
+def test_a_replay_that_cannot_be(learning: LearningWorld, monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...], message: str) -> None:
+    """Is wrong usage, and told in one line."""
+    for name, value in LEARNING.items():
+        monkeypatch.setenv(name, value)
+    done = CliRunner().invoke(cli, ["replay", "river", *options])
+    assert (done.exit_code, message in done.stderr, done.stderr.count("\n")) == (2, True, 1)
+
+
+def test_what_does_not_learn_is_not_waited_for(learning: LearningWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A replay of it says so, and not that its learner has not begun."""
+    for name, value in LEARNING.items():
+        monkeypatch.setenv(name, value)
+    assert "does not learn" in fails("replay", "still@1").message
 
 
 def test_orders(learning: LearningWorld) -> None:
