@@ -14,12 +14,11 @@ from typing import Any, TypeAlias
 
 from core.errors import Conflict, Invalid
 from core.values import Value
-from models.signature import Feature, Kind, Signature
+from models.signature import TYPES, Feature, Kind, Signature
 
 Pick: TypeAlias = Callable[[Any], tuple[Any, ...]]
 
 _EXPECTED: dict[Kind, str] = {"float": "a number", "int": "an integer", "str": "a string", "bool": "true or false"}
-_TYPES: dict[Kind, type] = {"float": float, "int": int, "str": str, "bool": bool}
 _LOWEST, _HIGHEST = -(2**63), 2**63 - 1
 _FLOATS = {float}
 _NUMBERS = {float, int}
@@ -37,7 +36,7 @@ class Inputs:
         self.names: tuple[str, ...] = tuple(feature.name for feature in self._features)
         self._known = frozenset(self.names)
         self._pick = _picker(self.names)
-        self._kinds = tuple(_TYPES[feature.kind] for feature in self._features)
+        self._kinds = tuple(TYPES[feature.kind] for feature in self._features)
         self._plain = set(self._kinds) == _FLOATS
         self._floats, self._integers, self._texts = (_picker(self._places(kind)) for kind in (float, int, str))
 

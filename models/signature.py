@@ -14,6 +14,9 @@ Kind: TypeAlias = Literal["float", "int", "str", "bool"]
 Task: TypeAlias = Literal["classification", "regression", "forecast", "anomaly"]
 """All but a classification answer a value."""
 
+TYPES: Mapping[Kind, type] = {"float": float, "int": int, "str": str, "bool": bool}
+"""What a value of each kind is in Python."""
+
 MOST_CATEGORIES = 100
 """A text feature with more distinct values than this is free text: its values are not listed."""
 

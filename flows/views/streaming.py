@@ -49,9 +49,9 @@ class ViewReader:
         self._lost: set[int] = set()
         """Generations whose files cannot be used."""
         self._counted = False
+        """Whether a crash is counted that has not been taken back."""
         self._told = 0.0
         """The time that the store knows the view to have come to."""
-        """Whether a crash is counted that has not been taken back."""
         self._look_due = self._tell_due = -1.0
         self._position, self._row = self._stored()
         with bench.store.read() as connection:

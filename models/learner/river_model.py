@@ -13,15 +13,12 @@ from river import base, compose, time_series
 from core.errors import Rejected
 from core.values import Output, Value
 from models.learner.settings import RiverKind
-from models.signature import Kind, Signature
+from models.signature import TYPES, Signature
 
 HORIZON = "horizon"
 """The feature of a forecaster that says how many steps ahead; 1 where it is absent."""
 FARTHEST = 10_000
 """Steps ahead: a request must not keep a process busy for as long as it likes. Of what lies beyond, a model says nothing."""
-
-
-_CLASSES: Mapping[Kind, type] = {"float": float, "int": int, "str": str, "bool": bool}
 
 
 class Asked(NamedTuple):
@@ -137,7 +134,7 @@ def row_reader(signature: Signature) -> Callable[[Iterable[Value]], dict[str, Va
     An endpoint reads a feature for all of its versions together, a whole number as a float where one of them takes floats. To River 4
     and 4.0 are two categories. What is no whole number stays as it is.
     """
-    classes = [(feature.name, _CLASSES[feature.kind]) for feature in signature.features]
+    classes = [(feature.name, TYPES[feature.kind]) for feature in signature.features]
 
     def read(row: Iterable[Value]) -> dict[str, Value]:
         return {
