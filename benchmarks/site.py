@@ -141,8 +141,8 @@ def seconds_busy() -> float:
 
 
 def seconds_of(process: int) -> float:
-    """For how long the process's main thread has worked so far."""
-    return int(Path(f"/proc/{process}/schedstat").read_text().split()[0]) / 1e9
+    """For how long the process's threads have worked so far."""
+    return sum(int(one.read_text().split()[0]) for one in Path(f"/proc/{process}/task").glob("*/schedstat")) / 1e9
 
 
 def _state(home: Home) -> dict[str, Any]:

@@ -27,6 +27,7 @@ from flows.views.view import parse_view_reader
 from journal.lookup import Lookup
 from journal.writer import Writer
 from server.home import Home, clock, from_env, open_existing
+from server.idle import Idle
 from server.processes import NOT_NOW, die_with_parent, supervisor
 
 RECORD_BATCH = 5000
@@ -85,14 +86,15 @@ def _learn(home: Home, version: VersionId, *, careful: bool) -> None:
 
     # Most of what a learner holds, lately read payloads above all, is never garbage: looking through it less often is a fifth faster.
     gc.set_threshold(GC_ALLOCATIONS, 20, 100)
-    try:
-        school = School(home.store, home.blobs, home.journal, key(home.snapshot_key), clock)
-        learning = Learning(school, version, careful=careful)
-    except Rejected as error:
-        tell_failure(home.store, version, error.message)
-        raise
-    while True:
-        if not learning.step():
+    with Idle() as idle:
+        try:
+            school = School(home.store, home.blobs, home.journal, key(home.snapshot_key), clock, work=idle.run)
+            learning = Learning(school, version, careful=careful)
+        except Rejected as error:
+            tell_failure(home.store, version, error.message)
+            raise
+        while True:
+            learning.step()
             time.sleep(learning.idle)
 
 

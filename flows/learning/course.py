@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from core.errors import ModelFailed, Rejected
@@ -44,18 +44,19 @@ class Course:
         self.grown: list[Grown] = []
         self.restored = False
 
-    def follow(self, entries: Sequence[Entry]) -> None:
-        """Go on by these entries."""
+    def follow(self, entries: Sequence[Entry]) -> Iterator[None]:
+        """Go on by these entries, one lesson with each step of the iterator."""
         for entry, found in self.lessons.read(entries):
             if isinstance(found, Restored):
                 self._restore(entry, found)
             elif self.lost is None:
                 self._take(entry, found)
+            yield
 
-    def skip(self, entries: Sequence[Entry]) -> None:
-        """Read these entries, so that what follows is joined as it would be, and learn nothing of them."""
+    def skip(self, entries: Sequence[Entry]) -> Iterator[None]:
+        """Read these entries in the same way, so that what follows is joined as it would be, and learn nothing of them."""
         for _ in self.lessons.read(entries):
-            pass
+            yield
 
     def _take(self, entry: Entry, lesson: Lesson) -> None:
         reason = self.learner.take(lesson)

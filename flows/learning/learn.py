@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -49,10 +49,17 @@ MOST_ENTRIES = 5000
 _log = logging.getLogger("tiltyard.learn")
 
 
+def at_once(steps: Iterator[None]) -> None:
+    """Take all steps."""
+    for _ in steps:
+        pass
+
+
 class School(NamedTuple):
     """What a learner works with. `key` signs snapshots.
 
-    `ticks` is a clock that never steps back, `effort` the time of the processor that this process has used, both in seconds.
+    `ticks` is a clock that never steps back, `effort` the time of the processor that this process has used, both in seconds. `work` takes
+    all steps of an iterator, in this thread or while it waits.
     """
 
     store: Store
@@ -62,6 +69,7 @@ class School(NamedTuple):
     clock: Clock
     ticks: Callable[[], float] = time.monotonic
     effort: Callable[[], float] = time.process_time
+    work: Callable[[Iterator[None]], None] = at_once
 
 
 class Learning:
@@ -78,6 +86,8 @@ class Learning:
         self._follower = Follower(school.store, school.journal, self._reader, careful=careful)
         self.limit = 64
         """Entries that the next step reads at most."""
+        self._behind = True
+        """Whether the last step has read as much as it might: there is more, it seems."""
         self._pause = NEWS_SECONDS
         self._published = school.ticks()
         self._began: float | None = None
@@ -90,8 +100,8 @@ class Learning:
 
     @property
     def idle(self) -> float:
-        """How long to wait before the next step where the last one has read nothing, in seconds."""
-        return self._follower.idle
+        """How long to wait before the next step, in seconds."""
+        return 0.0 if self._behind else self._follower.idle
 
     @property
     def learner(self) -> Learner:
@@ -103,7 +113,9 @@ class Learning:
 
         Raises Unavailable where the store could not be read in the middle of it: what this process knows is then of no use.
         """
-        read = self._follower.step(self._work, self.limit)
+        limit = 1 if self._follower.careful else self.limit
+        read = self._follower.step(self._work, limit)
+        self._behind = read >= limit
         if not read and self._follower.settled and self._is_due(self._follower.position):
             effect = self._publish(self._follower.position)
             if effect is not None:
@@ -146,7 +158,7 @@ class Learning:
     def _work(self, entries: Sequence[Entry], _at: float) -> Effect | None:
         began = self._school.ticks()
         try:
-            self._course.follow([*kept(entries, self._aside)])
+            self._school.work(self._course.follow([*kept(entries, self._aside)]))
         except sa.exc.OperationalError as error:
             # Some of the entries are learnt: they may not be read again by this process.
             raise Unavailable(f"the store cannot be read: {error}") from error

@@ -156,7 +156,8 @@ def _run(source: Source, question: Question, origin: Origin, other: Origin, live
     stop = live.position
     for taught, entries in _chunks(_timed(_entries(source, origin, made.begun, live.position), made.at), first):
         within = [entry for entry, at in entries if at <= last]
-        (course.follow if taught else course.skip)(within)
+        for _ in (course.follow if taught else course.skip)(within):
+            pass
         if len(within) < len(entries):
             stop = entries[len(within)][0].address.position
             break

@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from river import metrics
 
 from core.errors import Conflict, Unavailable
+from flows.follow import IDLE_SECONDS
 from models.learner.fingerprint import fingerprint
 from store import learners, positions
 from tests.flows.learning.learn_world import LATE, SETTINGS, LearnWorld, Make, Steep, line, taught
@@ -99,6 +100,16 @@ def test_a_full_disk_is_waited_for(world: LearnWorld, monkeypatch: pytest.Monkey
     assert (waits[0] < waits[3], waits[-1]) == (True, 1.0)
     world.drain(learning)
     assert (world.status()["labels"], learning.idle < 0.1) == (1, True)
+
+
+def test_a_step_that_read_all_there_is_waits_for_more_and_another_does_not(world: LearnWorld) -> None:
+    """So that what a step costs whatever it holds is shared by more labels, and nobody who lags waits."""
+    learning, careful = world.learning(), world.learning(careful=True)
+    for x in (1.0, 2.0):
+        world.pair(x, x)
+    learning.limit = 3
+    assert [(learning.step(), learning.idle) for _ in range(2)] == [(3, 0.0), (1, IDLE_SECONDS)]
+    assert (careful.step(), careful.idle) == (1, 0.0)
 
 
 def test_large_models_are_published_seldom(world: LearnWorld) -> None:

@@ -1,0 +1,91 @@
+"""Work that nobody should notice: done where a core has nothing else to do, and in its owner's own time where none is free for long."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from contextvars import copy_context
+from queue import Empty, SimpleQueue
+from threading import Thread
+from time import monotonic
+from typing import Self
+
+PATIENCE_SECONDS = 0.2
+"""So long the work may wait for an idle core."""
+
+REST = 20.0
+"""After it has waited longer, its owner does all of it for so many times as long as it had to wait."""
+
+
+class Idle:
+    """A thread of the scheduler's class SCHED_IDLE (man 7 sched): any other task that can run takes the core from it.
+
+    Beside busy processes it starves, and without privileges it cannot leave its class again. So the thread that owns the work takes over
+    what is not done in time, after the piece that was begun. It waits in the meantime: one of the two works, never both. The pieces must
+    be small, since the one that was begun may take some hundred times as long, and hold no lock that other processes need.
+    """
+
+    def __init__(self) -> None:
+        self._work: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        self._done: SimpleQueue[BaseException | None] = SimpleQueue()
+        self._thread: Thread | None = None
+        self._leave = False
+        self._own_until = 0.0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._thread is not None:
+            self._work.put(None)
+            self._thread.join()
+
+    def run(self, pieces: Iterator[object]) -> None:
+        """Take all of `pieces`, each of which is some work. Raises what they raise."""
+        if monotonic() >= self._own_until:
+            self._offer(pieces)
+        for _ in pieces:
+            pass
+
+    def _offer(self, pieces: Iterator[object]) -> None:
+        if self._thread is None:
+            self._thread = Thread(target=self._serve, name="idle", daemon=True)
+            self._thread.start()
+        self._leave = False
+        # What a model's code has set for its thread, such as how numpy treats an overflow, holds in this one as well.
+        context = copy_context()
+        began = monotonic()
+        self._work.put(lambda: context.run(self._take, pieces))
+        try:
+            error = self._done.get(timeout=PATIENCE_SECONDS)
+        except Empty:
+            error = self._take_over()
+            now = monotonic()
+            self._own_until = now + REST * (now - began)
+        if error is not None:
+            raise error
+
+    def _take_over(self) -> BaseException | None:
+        """What went wrong in the work that was begun."""
+        with suppress(Empty):
+            self._work.get_nowait()
+            return None  # the thread has not even begun
+        self._leave = True
+        return self._done.get()
+
+    def _take(self, pieces: Iterator[object]) -> None:
+        for _ in pieces:
+            if self._leave:
+                return
+
+    def _serve(self) -> None:
+        with suppress(OSError):  # where a sandbox forbids it, the work goes on with the priority of the process
+            os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+        while (work := self._work.get()) is not None:
+            error = None
+            try:
+                work()
+            except BaseException as raised:  # belongs to the thread that waits for it
+                error = raised
+            self._done.put(error)

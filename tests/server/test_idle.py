@@ -1,0 +1,116 @@
+"""Work in an idle thread: each piece once and in order, whoever does it, and never without end."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Iterator
+from contextvars import ContextVar
+
+import pytest
+
+from server import idle
+from server.idle import Idle
+
+
+def _who(found: list[str], count: int, seconds: float = 0.0) -> Iterator[int]:
+    for number in range(count):
+        found.append(f"{number} {threading.current_thread().name}")
+        time.sleep(seconds)
+        yield number
+
+
+def test_work_is_done_by_a_thread_that_gives_way_to_everybody_and_its_owner_keeps_its_own_class() -> None:
+    found: list[int] = []
+
+    def look() -> Iterator[None]:
+        found.append(os.sched_getscheduler(0))
+        yield
+
+    with Idle() as worker:
+        worker.run(look())
+    assert (found, os.sched_getscheduler(0)) == ([os.SCHED_IDLE], os.SCHED_OTHER)
+
+
+def test_what_is_not_done_in_time_its_owner_takes_over_each_piece_once_and_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(idle, "PATIENCE_SECONDS", 0.05)
+    owner, found = threading.current_thread().name, list[str]()
+    with Idle() as worker:
+        worker.run(_who(found, 20, 0.01))
+    numbers, names = zip(*(each.split(" ", 1) for each in found), strict=True)
+    assert numbers == tuple(map(str, range(20)))
+    handed = names.index(owner)
+    assert handed > 0
+    assert set(names[:handed]) == {"idle"}
+    assert set(names[handed:]) == {owner}
+
+
+def test_what_the_idle_thread_has_not_even_begun_its_owner_does_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(idle, "PATIENCE_SECONDS", 0.01)
+    starved = threading.Event()
+    monkeypatch.setattr(os, "sched_setscheduler", lambda *_: starved.wait())
+    owner, found = threading.current_thread().name, list[str]()
+    with Idle() as worker:
+        worker.run(_who(found, 2))
+        starved.set()
+    assert found == [f"0 {owner}", f"1 {owner}"]
+
+
+def test_after_that_the_owner_works_alone_for_a_while_and_then_the_idle_thread_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(idle, "PATIENCE_SECONDS", 0.01)
+    now = [100.0]
+    monkeypatch.setattr(idle, "monotonic", lambda: now[0])
+    owner, found = threading.current_thread().name, list[str]()
+
+    def slow() -> Iterator[None]:
+        time.sleep(0.05)
+        now[0] += 2.0
+        yield
+
+    with Idle() as worker:
+        worker.run(slow())
+        monkeypatch.setattr(idle, "PATIENCE_SECONDS", 10.0)
+        now[0] += 2.0 * idle.REST - 0.1
+        worker.run(_who(found, 1))
+        now[0] += 0.1
+        worker.run(_who(found, 1))
+    assert found == [f"0 {owner}", "0 idle"]
+
+
+def test_what_a_piece_raises_the_owner_raises_and_the_next_work_is_done() -> None:
+    def broken() -> Iterator[None]:
+        yield
+        raise ValueError("no such row")
+
+    found: list[str] = []
+    with Idle() as worker:
+        with pytest.raises(ValueError, match="no such row"):
+            worker.run(broken())
+        worker.run(_who(found, 2))
+    assert found == ["0 idle", "1 idle"]
+
+
+def test_work_sees_the_context_of_its_owner() -> None:
+    number: ContextVar[int] = ContextVar("number", default=0)
+    number.set(7)
+    found: list[int] = []
+
+    def look() -> Iterator[None]:
+        found.append(number.get())
+        yield
+
+    with Idle() as worker:
+        worker.run(look())
+    assert found == [7]
+
+
+def test_where_the_class_is_forbidden_the_work_is_done_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    def forbid(*_: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "sched_setscheduler", forbid)
+    found: list[str] = []
+    with Idle() as worker:
+        worker.run(_who(found, 1))
+    assert found == ["0 idle"]
