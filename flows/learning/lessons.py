@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from core.errors import Invalid, NotFound
 from core.events import FALLBACK, FORCED, PINNED, Example, Observed, Predicted, Restored
 from core.ids import Address, VersionId, format_prediction_id, parse_prediction_id
-from core.values import Position
+from core.values import Label, Position
 from experiments.metric import LABEL
 from flows.follow import event_of
 from flows.known import Known
@@ -57,10 +57,11 @@ class Counts(msgspec.Struct):
 
 
 class Subject(NamedTuple):
-    """For whom lessons are made: rows are chosen as the learner of `version` does, and cut to `signature`."""
+    """For whom lessons are made: rows are chosen as the learner of `version` does, which `can_read` a label, and cut to `signature`."""
 
     version: VersionId
     settings: LearnerSettings
+    can_read: Callable[[Label], bool]
     signature: Signature
 
 
@@ -97,7 +98,7 @@ class Lessons:
 
     def __init__(self, store: Store, subject: Subject, pread: Callable[[Address], bytes], progress: Progress) -> None:
         self._store = store
-        self._version, self._settings, self._signature = subject
+        self._version, self._settings, self._can_read, self._signature = subject
         self._name = str(subject.version)
         self._names = subject.signature.names
         self._as_river = row_reader(subject.signature)
@@ -179,7 +180,8 @@ class Lessons:
         if prediction is None or row >= len(prediction.rows):
             self.counts.unknown += 1
             return None
-        first = self._labelled.mark(address, row)
+        # One that cannot be read is put aside by the learner, and the right one may still come.
+        first = not self._can_read(event.value) or self._labelled.mark(address, row)
         place = self._place(prediction)
         return None if place is None else self._lesson(event, address, row, prediction, place, first=first)
 
@@ -254,8 +256,8 @@ class Lessons:
                 self._examples.mark(event.id, now)
         elif isinstance(event, Observed) and event.metric == LABEL and (named := _named(event)) is not None:
             address, row = named
-            # As when it was read for the first time: a label under a false id marks nothing.
-            if address.segment >= self._labelled.floor and self._holds(address, row):
+            # As when it was read for the first time: a label under a false id, or one that cannot be read, marks nothing.
+            if address.segment >= self._labelled.floor and self._can_read(event.value) and self._holds(address, row):
                 self._labelled.mark(address, row)
 
     def _holds(self, address: Address, row: int) -> bool:

@@ -14,6 +14,7 @@ from flows.learning.lessons import Subject
 from models import factory, package
 from models.card import Card
 from models.golden import Golden
+from models.learner import labels
 from models.learner.river_model import row_reader
 from models.learner.settings import LearnerSettings, RiverCard
 from models.river_runtime import RiverRuntime
@@ -54,7 +55,7 @@ class Origin:
 
     def subject(self, rows_of: Origin) -> Subject:
         """The lessons of the rows that `rows_of` learns from, cut to this version's signature."""
-        return Subject(rows_of.version, rows_of.settings, self.card.signature)
+        return Subject(rows_of.version, rows_of.settings, labels.tester(rows_of.river), self.card.signature)
 
     def fresh(self) -> Any:
         """The River object as it was registered, a copy of its own at each call; raises Rejected."""

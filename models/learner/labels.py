@@ -25,6 +25,20 @@ def reader(card: RiverCard) -> Reader:
     return _truth if card.kind == "anomaly" else _number
 
 
+def tester(card: RiverCard) -> Callable[[Label], bool]:
+    """What tells whether `reader` can read a label."""
+    read = reader(card)
+
+    def can_read(label: Label) -> bool:
+        try:
+            read(label)
+        except Invalid:
+            return False
+        return True
+
+    return can_read
+
+
 def _given(label: Label) -> Label:
     return label
 

@@ -16,7 +16,7 @@ from models.learner.pupil import Lost, Pupil
 from models.learner.scores import Scores
 from models.learner.served import Served
 from models.learner.settings import LearnerSettings, RiverCard
-from models.learner.trial import Trial, is_extreme
+from models.learner.trial import Trial
 from models.runtime import said
 
 _LAYOUT = 1
@@ -45,7 +45,7 @@ class _Kept:
         self.labels = 0
         self.quarantined = 0
         self.usual: Any = None
-        """The truth that was learnt last, but for extreme ones, in the model's own terms."""
+        """The truth that was learnt last, in the model's own terms."""
         self.broken: dict[str, Any] = {"times": 0, "last": None, "reason": None}
         self.detector = Detector(card.kind, settings)
         self.challenger = Challenger(settings.fresh_labels)
@@ -195,8 +195,7 @@ class Learner:
         row = lesson.x.copy()  # as it is before the model has it
         asked = self._pupil.take(lesson.x, truth, kept.usual)
         kept.labels += 1
-        if not is_extreme({}, truth):
-            kept.usual = truth
+        kept.usual = truth
         kept.scores.add(truth, asked)
         loss = loss_of(self._card.kind, truth, asked)
         if loss is not None and kept.detector.update(loss, lesson.at, kept.labels):

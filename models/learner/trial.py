@@ -13,17 +13,7 @@ from core.values import Value
 from models.failure import reason
 from models.learner.river_model import Asked, RiverModel
 
-LARGEST = 1e100
-"""A number beyond it is extreme: its square, and what is added up of squares, may be no finite number any more."""
 _PASSED = 2
-
-
-def is_extreme(x: dict[str, Value], truth: Any) -> bool:
-    """Whether a number of the row, or its label, is so large that a model may never recover from having learnt it."""
-    for value in x.values():
-        if value.__class__ is not str and not -LARGEST < value < LARGEST:  # type: ignore[operator]
-            return True
-    return truth.__class__ is float and not -LARGEST < truth < LARGEST
 
 
 def check(asked: Asked) -> None:
@@ -50,17 +40,6 @@ class Trial:
     def __init__(self, fresh: Callable[[], Any], probes: Sequence[dict[str, Value]]) -> None:
         self._fresh = fresh
         self._probes = probes
-
-    def check(self, model: Any, x: dict[str, Value], truth: Any) -> None:
-        """Raises ModelFailed, or what the model raises, where it cannot go on: with the probes labelled as `truth`, and then with `x`.
-
-        That it learns again is part of it: a variance that has become infinite shows in no answer before the next row is learnt.
-        """
-        tried = RiverModel(model)
-        for probe in self._probes:
-            check(tried.ask(probe.copy()))
-            _learn(tried, probe, truth)
-        check(tried.ask(x.copy()))
 
     def is_lost(self, damaged: Any, pickled: bytes, truth: Any) -> bool:
         """Whether the model is to blame, and not the row that it has just failed at: it fails at the probes as well.

@@ -17,6 +17,7 @@ from server.home import clock
 
 _CHUNK = 1000
 """Examples written between two steps of the progress bar."""
+_NOT_LEARNT = ("late", "duplicates", "unknown", "expired", "unfit", "quarantined")
 
 
 @click.command("learner")
@@ -135,7 +136,8 @@ def _page(found: Mapping[str, Any]) -> list[str]:
     lines = [
         f"{found['version']}  {found['state']}: {found['labels']} labels learnt, snapshot {found['snapshot']} ({applied})",
         f"  staleness: {'unknown' if stale is None else f'{stale:.2f} s'}",
-        f"  labels that were not learnt: {found['late']} late, {found['duplicates']} duplicates, {found['quarantined']} quarantined",
+        f"  labels that were not learnt: {', '.join(f'{found[reason]} {reason}' for reason in _NOT_LEARNT)}",
+        *([f"  of them that were learnt, {found['forced']} of answers that an operator had forced"] if found["forced"] else []),
         f"  drift: {_drift(found['drift'])}",
         *([f"  {found['reason']}"] if found.get("reason") else []),
         *([f"  gap: {found['gap']}"] if found.get("gap") else []),

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import wraps
 from typing import Any
 
 import click
 
+from core.errors import Invalid
 from models.learner.settings import LearnerSettings, Learning
 from server.cli.options import duration
+from server.cli.usage import wrong_usage
 
 _SETTINGS = (
     "learns_from",
@@ -30,12 +33,25 @@ def learning_options(function: Callable[..., None]) -> Callable[..., None]:
     @wraps(function)
     def command(**arguments: Any) -> None:
         given = {name: arguments.pop(name) for name in _SETTINGS}
-        function(learning=_learning({name: value for name, value in given.items() if value not in (None, ())}), **arguments)
+        with _said_of_options():
+            function(learning=_learning({name: value for name, value in given.items() if value not in (None, ())}), **arguments)
 
     found: Callable[..., None] = command
     for option in reversed(_OPTIONS):
         found = option(found)
     return found
+
+
+@contextmanager
+def _said_of_options() -> Iterator[None]:
+    """A setting that will not do is found when the model is there to ask. It is the option that is wrong, and not the model."""
+    try:
+        yield
+    except Invalid as error:
+        options = {parameter.name: parameter.opts[0] for parameter in click.get_current_context().command.params}
+        if error.field not in _SETTINGS:
+            raise
+        wrong_usage(error.message.replace(f"{error.field}:", f"{options[error.field]}:", 1))
 
 
 def _learning(given: Mapping[str, Any]) -> Learning:

@@ -67,6 +67,7 @@ def test_a_page_for_people(learning: LearningWorld) -> None:
     assert ["before", "learning", "7", "Accuracy", "0.75", "-"] in rows
     assert ["as", "served", "by", "e/control", "6", "Accuracy", "0.5", "-"] in rows
     assert "0 detected by ADWIN" in page
+    assert "labels that were not learnt: 0 late, 0 duplicates, 0 unknown, 0 expired, 0 unfit, 0 quarantined" in page
     assert json.loads(run("model", "learner", "river@1", "--json").output)["scores"] == {"Accuracy": 0.75}
 
 

@@ -98,12 +98,12 @@ def test_people_read_what_it_learns_from(register: Register, run: Register) -> N
     [
         ("--learn mine", 2, "--learn"),
         ("--late soon", 2, "expected a time such as 90, 15m, 12h or 7d, got 'soon'"),
-        ("--late 0", 1, "late_seconds: expected a number above 0"),
+        ("--late 0", 2, "--late: expected a number above 0"),
         ("--drift-parameter delta", 2, "expected NAME=NUMBER such as delta=0.002, got 'delta'"),
-        ("--drift-parameter delta=nan", 1, "delta: expected a finite number"),
-        ("--drift Dingo", 1, "got 'Dingo'"),
-        ("--metrics Nope", 1, "got 'Nope'"),
-        ("--window 0", 1, "window: expected a whole number from 1"),
+        ("--drift-parameter delta=nan", 2, "--drift-parameter: delta: expected a finite number"),
+        ("--drift Dingo", 2, "--drift: expected a name of river.drift such as ADWIN or KSWIN, got 'Dingo'"),
+        ("--metrics Nope", 2, "--metrics: expected names of river.metrics such as Accuracy or MAE, got 'Nope'"),
+        ("--window 0", 2, "--window: expected a whole number from 1"),
         ("--learn off --late 7d", 2, "a version that does not learn takes no other option"),
     ],
 )

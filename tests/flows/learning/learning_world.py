@@ -33,6 +33,10 @@ STATUS: dict[str, Any] = {
     "drift": {"detector": "ADWIN", "detections": 0, "last": None},
     "late": 0,
     "duplicates": 0,
+    "unknown": 0,
+    "expired": 0,
+    "unfit": 0,
+    "forced": 0,
     "state": "learning",
 }
 

@@ -26,7 +26,7 @@ def learnt(world: LearnWorld) -> tuple[int, Any]:
         elif isinstance(event, Observed):
             address, row = parse_prediction_id(event.prediction or "")
             key = address, row or 0
-            if key in rows and key not in labelled:
+            if key in rows and key not in labelled and not isinstance(event.value, str):
                 labelled.add(key)
                 at, features = rows[key]
                 x = features if event.at - at <= LATE else None
@@ -34,7 +34,7 @@ def learnt(world: LearnWorld) -> tuple[int, Any]:
             before = seen.get(event.id or "")
             x = {"x": event.features["x"]} if before is None or now - before > LATE else None
             seen[event.id or ""] = now
-        if x is not None and not isinstance(getattr(event, "value", 0.0), str):
+        if x is not None:
             truth = event.value if isinstance(event, Observed) else event.label  # type: ignore[union-attr]
             model.predict_one(x)
             model.learn_one(x, truth)

@@ -7,6 +7,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from core.events import FALLBACK, FORCED, PINNED, Observed
+from core.ids import parse_version
 from core.values import START, Position
 from flows.deploy import ShadowSpec
 from flows.follow import between
@@ -16,6 +17,7 @@ from flows.learning.recent import Recent
 from journal import segments
 from journal.lookup import Lookup
 from journal.reader import Entry
+from models.learner import labels
 from models.learner.learner import Lesson
 from models.learner.settings import LearnsFrom
 from routing.plan import Shadow
@@ -23,9 +25,12 @@ from routing.splitter import mirrors
 from tests.flows.learning.learn_world import LATE, SETTINGS, LearnWorld, line
 
 
-def made(world: LearnWorld, learns_from: LearnsFrom = "own", progress: Progress | None = None) -> Lessons:
-    """Lessons of m@1 from the journal's begin."""
-    subject = Subject(world.version, replace(SETTINGS, learns_from=learns_from), world.card("m@1").signature)
+def made(world: LearnWorld, learns_from: LearnsFrom = "own", progress: Progress | None = None, version: str = "m@1") -> Lessons:
+    """Lessons of a version from the journal's begin."""
+    card = world.card(version)
+    assert card.river is not None
+    settings = replace(SETTINGS, learns_from=learns_from)
+    subject = Subject(parse_version(version), settings, labels.tester(card.river), card.signature)
     return Lessons(world.store, subject, Lookup(world.journal).get, progress or lessons.begin(START, 0.0))
 
 
@@ -107,8 +112,7 @@ def test_numbers_are_of_the_version_s_own_kinds(world: LearnWorld) -> None:
     world.endpoint("mixed", {"control": str(version), "new": "m@1"})
     world.label(world.predict(4.0, version=str(version), endpoint="mixed"), 1.0)
     world.example(5.0, 1.0)
-    subject = Subject(version, SETTINGS, world.card(str(version)).signature)
-    found = read(world, Lessons(world.store, subject, Lookup(world.journal).get, lessons.begin(START, 0.0)))
+    found = read(world, made(world, version=str(version)))
     assert [(lesson.x, type(lesson.x["x"])) for lesson in found] == [({"x": 4}, int), ({"x": 5}, int)]
 
 
@@ -168,8 +172,7 @@ def test_examples(world: LearnWorld) -> None:
 def test_examples_that_lack_a_feature(world: LearnWorld) -> None:
     """Another version of the model may do without it; one that has never seen it missing does not learn them."""
     version = world.register(line(), SETTINGS, ("x", "y"), nullable=False)
-    subject = Subject(version, SETTINGS, world.card(str(version)).signature)
-    found = Lessons(world.store, subject, Lookup(world.journal).get, lessons.begin(START, 0.0))
+    found = made(world, version=str(version))
     world.example(1.0, 5.0)
     assert (read(world, found), found.counts.unfit, len(read(world, made(world)))) == ([], 1, 1)
 
@@ -181,10 +184,26 @@ def test_rows_of_others_that_lack_a_feature(world: LearnWorld) -> None:
         world.endpoint(name, {"control": "m@1", **arms}, shadows)
         for number, y in enumerate((5.0, None, 6.0)):
             world.label(world.predict([1.0, y], [2.0, None], endpoint=name, flags=PINNED if number == 2 else 0) + ".0", number)
-    subject = Subject(version, replace(SETTINGS, learns_from="all"), world.card(str(version)).signature)
-    found = Lessons(world.store, subject, Lookup(world.journal).get, lessons.begin(START, 0.0))
+    found = made(world, "all", version=str(version))
     assert [(one.label, one.x) for one in read(world, found)] == [(label, {"x": 1.0, "y": y}) for label, y in ((0, 5.0), (2, 6.0))] * 2
     assert (found.counts.unfit, found.counts.duplicates) == (2, 0)
+
+
+def test_a_label_that_the_model_cannot_read_does_not_stand_for_the_right_one(world: LearnWorld) -> None:
+    """Neither now nor after a restart; it gives a lesson of its own, which the learner puts aside with the reason."""
+    row = world.predict(1.0)
+    world.label(row, "many")
+    again = made(world)
+    again.recall(every(world))
+    assert [lesson.label for lesson in read(world, made(world))] == ["many"]
+    start = segments.end(world.journal)
+    world.label(row, 3.0)
+    world.label(row, 4.0)
+    assert [lesson.label for _, lesson in again.read([*between(world.journal, start, segments.end(world.journal))])] == [3.0]  # type: ignore[union-attr]
+    world.label(row, "few")
+    found = made(world)
+    assert [lesson.label for lesson in read(world, found)] == ["many", 3.0, "few"]
+    assert found.counts.duplicates == 1
 
 
 def test_a_label_that_names_no_prediction(world: LearnWorld) -> None:
