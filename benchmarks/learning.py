@@ -158,9 +158,10 @@ def freshness() -> list[float]:
 def beside(share: float) -> Beside:
     """Predictions at a `share` of what the server can answer, with learning on and off in turns; labels come at 1,000 a second to both.
 
-    One server and the same connections: off, the learner's process stands still. What it has missed then it has read before it is measured.
+    One server and the same connections, as many to each worker: off, the learner's process stands still. What it has missed then it has
+    read before it is measured.
     """
-    with _home() as home, site.serving(home) as running, load.connected(running.port) as free:
+    with _home() as home, site.serving(home) as running, site.spread(running) as free:
         _wait_for_learner(home)
         learner, requests = site.reader(running, learner_reader(VERSION)), cycle(site.predictions())
         rate = share * load.drive(free, requests, SECONDS, None).rate

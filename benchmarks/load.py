@@ -59,15 +59,15 @@ def run(port: int, requests: Sequence[bytes], seconds: float, rate: float | None
 
 
 @contextmanager
-def connected(port: int) -> Iterator[deque[_Connection]]:
+def connected(port: int) -> Iterator[deque[Connection]]:
     """Connections for several runs, so that all of them meet the same workers."""
     with ExitStack() as stack:
-        yield deque(stack.enter_context(_Connection(port)) for _ in range(CONNECTIONS))
+        yield deque(stack.enter_context(Connection(port)) for _ in range(CONNECTIONS))
 
 
-def drive(free: deque[_Connection], requests: Iterator[bytes], seconds: float, rate: float | None) -> Load:
+def drive(free: deque[Connection], requests: Iterator[bytes], seconds: float, rate: float | None) -> Load:
     """`run` over connections that are there; `requests` never end."""
-    busy: dict[socket.socket, _Connection] = {}
+    busy: dict[socket.socket, Connection] = {}
     latencies: list[float] = []
     sent = failed = 0
     start = now = perf_counter()
@@ -96,7 +96,7 @@ def drive(free: deque[_Connection], requests: Iterator[bytes], seconds: float, r
     return Load(len(latencies) - failed, failed, perf_counter() - start, sorted(latencies))
 
 
-class _Connection:
+class Connection:
     """One keep-alive connection with at most one request under way."""
 
     def __init__(self, port: int) -> None:
@@ -105,7 +105,7 @@ class _Connection:
         self.due = 0.0
         self._answer = b""
 
-    def __enter__(self) -> _Connection:
+    def __enter__(self) -> Connection:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -7,8 +7,10 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from itertools import chain, cycle
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,7 +21,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from benchmarks.load import post
+from benchmarks import load
+from benchmarks.load import Connection, post
 from core.settings import Settings
 from experiments.design import Design
 from experiments.metric import Metric
@@ -36,6 +39,7 @@ WORKERS = 2
 ROOT = Path(__file__).parent.parent
 UNITS = 2000
 PATIENCE = 60.0
+MOST_TRIES = 1000
 
 
 class Site(NamedTuple):
@@ -130,8 +134,23 @@ def settle(site: Site) -> None:
 
 def reader(site: Site, name: str) -> int:
     """The process of the reader `name`."""
-    children = Path(f"/proc/{site.process.pid}/task/{site.process.pid}/children").read_text().split()
-    return next(int(child) for child in children if name in Path(f"/proc/{child}/cmdline").read_text().split("\0"))
+    return next(child for child in _children(site.process.pid) if name in Path(f"/proc/{child}/cmdline").read_text().split("\0"))
+
+
+@contextmanager
+def spread(site: Site) -> Iterator[deque[Connection]]:
+    """Connections of which each worker has as many: else one of them may be busy all the time while another has nothing to do."""
+    each = load.CONNECTIONS // WORKERS
+    found: dict[int, list[Connection]] = {worker: [] for worker in _web_workers(site)}
+    with ExitStack() as stack:
+        for _ in range(MOST_TRIES):
+            connection = stack.enter_context(Connection(site.port))
+            load.drive(deque([connection]), cycle([load.get("/healthz")]), 0.001, None)
+            found[_worker_of(connection, found, site.port)].append(connection)
+            if min(map(len, found.values())) >= each:
+                yield deque(chain.from_iterable(zip(*(some[:each] for some in found.values()), strict=True)))
+                return
+    raise TimeoutError(f"of {MOST_TRIES} connections the workers have accepted {[*map(len, found.values())]}")
 
 
 def seconds_busy() -> float:
@@ -143,6 +162,30 @@ def seconds_busy() -> float:
 def seconds_of(process: int) -> float:
     """For how long the process's threads have worked so far."""
     return sum(int(one.read_text().split()[0]) for one in Path(f"/proc/{process}/task").glob("*/schedstat")) / 1e9
+
+
+def _worker_of(connection: Connection, workers: Iterable[int], port: int) -> int:
+    """Which of the processes holds the other end of the connection."""
+    ends = f"{port:04X}", f"{connection.socket.getsockname()[1]:04X}"
+    rows = (line.split() for line in Path("/proc/net/tcp").read_text().split("\n")[1:-1])
+    socket = next(f"socket:[{row[9]}]" for row in rows if (row[1][-4:], row[2][-4:]) == ends)
+    return next(worker for worker in workers if socket in map(_link, Path(f"/proc/{worker}/fd").iterdir()))
+
+
+def _link(descriptor: Path) -> str:
+    try:
+        return str(descriptor.readlink())
+    except FileNotFoundError:  # closed meanwhile
+        return ""
+
+
+def _web_workers(site: Site) -> list[int]:
+    """The processes that answer: children of the one child of the supervisor that has some."""
+    return [grandchild for child in _children(site.process.pid) for grandchild in _children(child)]
+
+
+def _children(process: int) -> list[int]:
+    return [*map(int, Path(f"/proc/{process}/task/{process}/children").read_text().split())]
 
 
 def _state(home: Home) -> dict[str, Any]:
