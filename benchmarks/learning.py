@@ -57,7 +57,8 @@ POST = 20
 SECONDS = 3.0
 ROUNDS = 20
 """Many: the tail of one round is half or twice that of another."""
-CATCH_UP_SECONDS = 1.0
+CATCH_UP_SECONDS = 6.0
+"""A learner that stood still first reads what it has missed, and asks for an idle core again only after some seconds."""
 FRESH_SECONDS = 16.0
 SHARES = (0.5, 0.25)
 """Of the peak rate. At half of it the processors are far more than half busy: a request costs less where many come at once."""

@@ -8,21 +8,24 @@ from contextlib import suppress
 from contextvars import copy_context
 from queue import Empty, SimpleQueue
 from threading import Thread
-from time import monotonic
+from time import clock_gettime, monotonic, pthread_getcpuclockid
 from typing import Self
 
 PATIENCE_SECONDS = 0.2
-"""So long the work may wait for an idle core."""
+"""So often it is asked whether the work gets on."""
 
-REST = 20.0
-"""After it has waited longer, its owner does all of it for so many times as long as it had to wait."""
+STARVED = 0.5
+"""It does not where it gets less of a core than this."""
+
+REST_SECONDS = 4.0
+"""After it has starved, its owner does all of it for so long: to ask costs a twentieth of the time."""
 
 
 class Idle:
     """A thread of the scheduler's class SCHED_IDLE (man 7 sched): any other task that can run takes the core from it.
 
     Beside busy processes it starves, and without privileges it cannot leave its class again. So the thread that owns the work takes over
-    what is not done in time, after the piece that was begun. It waits in the meantime: one of the two works, never both. The pieces must
+    what it does not get done, after the piece that was begun. It waits in the meantime: one of the two works, never both. The pieces must
     be small, since the one that was begun may take some hundred times as long, and hold no lock that other processes need.
     """
 
@@ -55,16 +58,22 @@ class Idle:
         self._leave = False
         # What a model's code has set for its thread, such as how numpy treats an overflow, holds in this one as well.
         context = copy_context()
-        began = monotonic()
         self._work.put(lambda: context.run(self._take, pieces))
-        try:
-            error = self._done.get(timeout=PATIENCE_SECONDS)
-        except Empty:
-            error = self._take_over()
-            now = monotonic()
-            self._own_until = now + REST * (now - began)
+        error = self._wait(pthread_getcpuclockid(self._thread.ident or 0))
         if error is not None:
             raise error
+
+    def _wait(self, clock: int) -> BaseException | None:
+        """What went wrong in the work, once it is done or was taken over; `clock` is that of the idle thread's time of the processor."""
+        while True:
+            spent = clock_gettime(clock)
+            with suppress(Empty):
+                return self._done.get(timeout=PATIENCE_SECONDS)
+            if clock_gettime(clock) - spent < STARVED * PATIENCE_SECONDS:
+                break
+        error = self._take_over()
+        self._own_until = monotonic() + REST_SECONDS
+        return error
 
     def _take_over(self) -> BaseException | None:
         """What went wrong in the work that was begun."""

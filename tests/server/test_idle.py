@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextvars import ContextVar
+from itertools import count
 
 import pytest
 
@@ -14,8 +15,8 @@ from server import idle
 from server.idle import Idle
 
 
-def _who(found: list[str], count: int, seconds: float = 0.0) -> Iterator[int]:
-    for number in range(count):
+def _who(found: list[str], pieces: int, seconds: float = 0.0) -> Iterator[int]:
+    for number in range(pieces):
         found.append(f"{number} {threading.current_thread().name}")
         time.sleep(seconds)
         yield number
@@ -46,6 +47,16 @@ def test_what_is_not_done_in_time_its_owner_takes_over_each_piece_once_and_in_or
     assert set(names[handed:]) == {owner}
 
 
+def test_work_that_takes_long_and_gets_on_is_left_to_the_idle_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(idle, "PATIENCE_SECONDS", 0.01)
+    seconds = count()
+    monkeypatch.setattr(idle, "clock_gettime", lambda _: next(seconds))
+    found: list[str] = []
+    with Idle() as worker:
+        worker.run(_who(found, 10, 0.01))
+    assert found == [f"{number} idle" for number in range(10)]
+
+
 def test_what_the_idle_thread_has_not_even_begun_its_owner_does_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(idle, "PATIENCE_SECONDS", 0.01)
     starved = threading.Event()
@@ -63,15 +74,10 @@ def test_after_that_the_owner_works_alone_for_a_while_and_then_the_idle_thread_i
     monkeypatch.setattr(idle, "monotonic", lambda: now[0])
     owner, found = threading.current_thread().name, list[str]()
 
-    def slow() -> Iterator[None]:
-        time.sleep(0.05)
-        now[0] += 2.0
-        yield
-
     with Idle() as worker:
-        worker.run(slow())
+        worker.run(_who([], 2, 0.05))
         monkeypatch.setattr(idle, "PATIENCE_SECONDS", 10.0)
-        now[0] += 2.0 * idle.REST - 0.1
+        now[0] += idle.REST_SECONDS - 0.1
         worker.run(_who(found, 1))
         now[0] += 0.1
         worker.run(_who(found, 1))
