@@ -1,4 +1,4 @@
-"""`make bench`: what Tiltyard costs, as ratios to a peer or to itself in one run; about ten minutes.
+"""`make bench`: what Tiltyard costs, as ratios to a peer or to itself in one run; about a quarter of an hour.
 
 python -m benchmarks.bench
 

@@ -55,7 +55,7 @@ RATE = 1_000
 """Labels a second while latencies are measured."""
 POST = 20
 SECONDS = 3.0
-ROUNDS = 20
+ROUNDS = 12
 """Many: the tail of one round is half or twice that of another."""
 CATCH_UP_SECONDS = 6.0
 """A learner that stood still first reads what it has missed, and asks for an idle core again only after some seconds."""

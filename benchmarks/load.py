@@ -9,7 +9,7 @@ import select
 import socket
 from collections import deque
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from itertools import cycle
 from time import perf_counter
 from typing import NamedTuple
@@ -54,15 +54,9 @@ def run(port: int, requests: Sequence[bytes], seconds: float, rate: float | None
     At a rate, a request that finds no connection free waits for one, and its latency counts from when it was due.
     Raises OSError where the server does not answer.
     """
-    with connected(port) as free:
-        return drive(free, cycle(requests), seconds, rate)
-
-
-@contextmanager
-def connected(port: int) -> Iterator[deque[Connection]]:
-    """Connections for several runs, so that all of them meet the same workers."""
     with ExitStack() as stack:
-        yield deque(stack.enter_context(Connection(port)) for _ in range(CONNECTIONS))
+        free = deque(stack.enter_context(Connection(port)) for _ in range(CONNECTIONS))
+        return drive(free, cycle(requests), seconds, rate)
 
 
 def drive(free: deque[Connection], requests: Iterator[bytes], seconds: float, rate: float | None) -> Load:

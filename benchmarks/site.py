@@ -145,7 +145,7 @@ def spread(site: Site) -> Iterator[deque[Connection]]:
     with ExitStack() as stack:
         for _ in range(MOST_TRIES):
             connection = stack.enter_context(Connection(site.port))
-            load.drive(deque([connection]), cycle([load.get("/healthz")]), 0.001, None)
+            load.drive(deque([connection]), cycle([load.get("/healthz")]), 0.02, None)
             found[_worker_of(connection, found, site.port)].append(connection)
             if min(map(len, found.values())) >= each:
                 yield deque(chain.from_iterable(zip(*(some[:each] for some in found.values()), strict=True)))
@@ -168,8 +168,8 @@ def _worker_of(connection: Connection, workers: Iterable[int], port: int) -> int
     """Which of the processes holds the other end of the connection."""
     ends = f"{port:04X}", f"{connection.socket.getsockname()[1]:04X}"
     rows = (line.split() for line in Path("/proc/net/tcp").read_text().split("\n")[1:-1])
-    socket = next(f"socket:[{row[9]}]" for row in rows if (row[1][-4:], row[2][-4:]) == ends)
-    return next(worker for worker in workers if socket in map(_link, Path(f"/proc/{worker}/fd").iterdir()))
+    held = next(f"socket:[{row[9]}]" for row in rows if (row[1][-4:], row[2][-4:]) == ends)
+    return next(worker for worker in workers if held in map(_link, Path(f"/proc/{worker}/fd").iterdir()))
 
 
 def _link(descriptor: Path) -> str:

@@ -50,6 +50,10 @@ _UNTOLD: dict[str, Any] = {
     "quarantined": 0,
     "late": 0,
     "duplicates": 0,
+    "unknown": 0,
+    "expired": 0,
+    "unfit": 0,
+    "forced": 0,
     "at": None,
     "state": "beginning",
 }

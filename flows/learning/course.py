@@ -15,6 +15,9 @@ from models import factory
 from models.learner.learner import Learner, Lesson
 from store.learners import MOST_QUARANTINED, Refused
 
+_STEP = 16
+"""Entries that give no lesson come by so many at a time."""
+
 _log = logging.getLogger("tiltyard.learn")
 
 
@@ -45,12 +48,14 @@ class Course:
         self.restored = False
 
     def follow(self, entries: Sequence[Entry]) -> Iterator[None]:
-        """Go on by these entries, one lesson with each step of the iterator."""
-        for entry, found in self.lessons.read(entries):
-            if isinstance(found, Restored):
-                self._restore(entry, found)
-            elif self.lost is None:
-                self._take(entry, found)
+        """Go on by these entries; with each step of the iterator by one lesson at most."""
+        for at in range(0, len(entries), _STEP):
+            for entry, found in self.lessons.read(entries[at : at + _STEP]):
+                if isinstance(found, Restored):
+                    self._restore(entry, found)
+                elif self.lost is None:
+                    self._take(entry, found)
+                yield
             yield
 
     def skip(self, entries: Sequence[Entry]) -> Iterator[None]:

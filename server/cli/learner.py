@@ -137,7 +137,7 @@ def _page(found: Mapping[str, Any]) -> list[str]:
         f"{found['version']}  {found['state']}: {found['labels']} labels learnt, snapshot {found['snapshot']} ({applied})",
         f"  staleness: {'unknown' if stale is None else f'{stale:.2f} s'}",
         f"  labels that were not learnt: {', '.join(f'{found[reason]} {reason}' for reason in _NOT_LEARNT)}",
-        *([f"  of them that were learnt, {found['forced']} of answers that an operator had forced"] if found["forced"] else []),
+        *([f"  {found['forced']} labels were of answers that an operator had forced"] if found["forced"] else []),
         f"  drift: {_drift(found['drift'])}",
         *([f"  {found['reason']}"] if found.get("reason") else []),
         *([f"  gap: {found['gap']}"] if found.get("gap") else []),

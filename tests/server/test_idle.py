@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 import time
@@ -47,9 +48,9 @@ def test_what_starves_its_owner_takes_over_each_piece_once_and_in_order(monkeypa
     monkeypatch.setattr(idle, "clock_gettime", lambda _: 0 if found else next(seconds))
     owner, found = threading.current_thread().name, list[str]()
     with Idle() as worker:
-        worker.run(_who(found, 20, 0.01))
+        worker.run(_who(found, 60, 0.01))
     numbers, names = zip(*(each.split(" ", 1) for each in found), strict=True)
-    assert numbers == tuple(map(str, range(20)))
+    assert numbers == tuple(map(str, range(60)))
     handed = names.index(owner)
     assert handed > 0
     assert set(names[:handed]) == {"idle"}
@@ -72,8 +73,10 @@ def test_what_the_idle_thread_has_not_even_begun_its_owner_does_at_once(monkeypa
     monkeypatch.setattr(os, "sched_setscheduler", lambda *_: starved.wait())
     owner, found = threading.current_thread().name, list[str]()
     with Idle() as worker:
-        worker.run(_who(found, 2))
-        starved.set()
+        try:
+            worker.run(_who(found, 2))
+        finally:
+            starved.set()
     assert found == [f"0 {owner}", f"1 {owner}"]
 
 
@@ -83,9 +86,14 @@ def test_after_that_the_owner_works_alone_for_a_while_and_then_the_idle_thread_i
     monkeypatch.setattr(idle, "monotonic", lambda: now[0])
     owner, found = threading.current_thread().name, list[str]()
 
+    def slow() -> Iterator[None]:
+        now[0] += 1.0
+        time.sleep(0.5)
+        yield
+
     with Idle() as worker:
-        worker.run(_who([], 2, 0.05))
-        monkeypatch.setattr(idle, "PATIENCE_SECONDS", 10.0)
+        worker.run(slow())
+        monkeypatch.setattr(idle, "PATIENCE_SECONDS", 30.0)
         now[0] += idle.REST_SECONDS - 0.1
         worker.run(_who(found, 1))
         now[0] += 0.1
@@ -104,6 +112,51 @@ def test_what_a_piece_raises_the_owner_raises_and_the_next_work_is_done() -> Non
             worker.run(broken())
         worker.run(_who(found, 2))
     assert found == ["0 idle", "1 idle"]
+
+
+def test_what_the_piece_raises_that_was_begun_is_raised_when_it_is_taken_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(idle, "PATIENCE_SECONDS", 0.01)
+    begun, seconds = threading.Event(), count()
+    monkeypatch.setattr(idle, "clock_gettime", lambda _: 0 if begun.is_set() else next(seconds))
+
+    def failing() -> Iterator[None]:
+        begun.set()
+        time.sleep(0.5)
+        raise ValueError("no such row")
+        yield
+
+    with Idle() as worker, pytest.raises(ValueError, match="no such row"):
+        worker.run(failing())
+
+
+def test_where_no_thread_can_be_started_the_owner_works(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    owner, found = threading.current_thread().name, list[str]()
+    with Idle() as worker:
+        with monkeypatch.context() as patch:
+            patch.setattr(threading.Thread, "start", refuse)
+            worker.run(_who(found, 1))
+        worker._own_until = 0.0
+        worker.run(_who(found, 1))
+    assert found == [f"0 {owner}", "0 idle"]
+
+
+def test_what_a_piece_sets_for_its_thread_holds_for_the_next_whoever_takes_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    number: ContextVar[int] = ContextVar("number", default=0)
+    found: list[int] = []
+
+    def change() -> Iterator[None]:
+        number.set(number.get() + 1)
+        found.append(number.get())
+        yield
+
+    with Idle() as worker:
+        worker.run(change())
+        worker._own_until = math.inf
+        worker.run(change())
+    assert (found, number.get()) == ([1, 2], 0)
 
 
 def test_work_sees_the_context_of_its_owner() -> None:

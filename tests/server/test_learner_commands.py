@@ -71,6 +71,15 @@ def test_a_page_for_people(learning: LearningWorld) -> None:
     assert json.loads(run("model", "learner", "river@1", "--json").output)["scores"] == {"Accuracy": 0.75}
 
 
+def test_a_page_of_a_learner_that_has_not_begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As it is right after the model was registered."""
+    monkeypatch.setenv("TILTYARD_HOME", str(tmp_path))
+    LearningWorld(World(tmp_path), tmp_path)
+    page = run("model", "learner", "river").output
+    assert page.startswith("river@1  beginning: 0 labels learnt, snapshot 0")
+    assert "labels that were not learnt: 0 late, 0 duplicates, 0 unknown, 0 expired, 0 unfit, 0 quarantined" in page
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

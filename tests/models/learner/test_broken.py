@@ -63,7 +63,7 @@ def state(learner):
 
 @pytest.mark.parametrize("extreme", [1e101, -1e200, 10**400, float("inf")])
 def test_an_outlier_costs_its_own_row_alone(extreme):
-    """Once a scaler had learnt it no answer would ever be finite again, which shows only when the next row is learnt."""
+    """Once a scaler had learnt it no answer might ever be finite again, which shows only when the next row is learnt."""
     learner, without = learner_of(line, NUMBER, PROBES), learner_of(line, NUMBER, PROBES)
     taught(without, chicks(60))
     taught(learner, chicks(30))
