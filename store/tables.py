@@ -36,6 +36,20 @@ aliases = Table(
     ForeignKeyConstraint(["model", "version"], ["versions.model", "versions.version"]),
 )
 
+batch_tests = Table(
+    "batch_tests",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("model", String(100), nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("at", Float, nullable=False),
+    Column("by", String(200), nullable=False),
+    Column("passed", Boolean),
+    Column("body", LargeBinary, nullable=False),
+    ForeignKeyConstraint(["model", "version"], ["versions.model", "versions.version"]),
+)
+Index("batch_tests_version", batch_tests.c.model, batch_tests.c.version)
+
 endpoints = Table(
     "endpoints",
     metadata,

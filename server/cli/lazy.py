@@ -10,7 +10,7 @@ import click
 
 
 class Lazy(click.Group):
-    """Beside its own commands those that `modules` name: each module's `command`."""
+    """Beside its own commands those that `modules` name: each module's `command`, or what is named behind a colon."""
 
     def __init__(self, *arguments: Any, modules: Mapping[str, str] | None = None, **options: Any) -> None:
         super().__init__(*arguments, **options)
@@ -24,5 +24,6 @@ class Lazy(click.Group):
         """The command of that name."""
         if name not in self._modules:
             return super().get_command(ctx, name)
-        found: click.Command = import_module(self._modules[name]).command
+        module, _, attribute = self._modules[name].partition(":")
+        found: click.Command = getattr(import_module(module), attribute or "command")
         return found

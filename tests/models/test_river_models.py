@@ -213,7 +213,7 @@ class TestAnswers:
 def test_nobody_imports_river_without_need(tmp_path):
     """Neither the modules of a worker nor the serving of another model."""
     program = (
-        "import sys, models.package, flows.register, server.cli.model, server.worker\n"
+        "import sys, models.package, flows.register, server.cli.model.register, server.worker\n"
         "from tests.models.workshop import Workshop, reload\n"
         "assert 'river' not in sys.modules, 'imported by a module'\n"
         "from pathlib import Path\n"
