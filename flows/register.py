@@ -15,12 +15,15 @@ from core.ids import VersionId, check_name, parse_version
 from core.values import START, Position
 from flows import known
 from flows.learning.learners import learner_reader
+from models.about import About
 from models.learner.settings import Learning
 from routing.changes import Who
 from store import audit, positions, registry
 from store.blobs import Blobs
 from store.engine import Store
 from store.registry import VersionRow
+
+NOTHING_SAID = About()
 
 
 def register(
@@ -35,10 +38,12 @@ def register(
     alias: str | None = None,
     trust_pickle: bool = False,
     learning: Learning = None,
+    about: About = NOTHING_SAID,
     journal_end: Callable[[], Position] = lambda: START,
 ) -> VersionId:
     """The next version of `model`, made from the file or factory at `path`; raises Rejected, Invalid or Malformed with the reason.
 
+    `about` is what people say of it.
     Where it learns, its learner begins at `journal_end`: with what comes from now on.
     """
     check_name(model, "model")
@@ -51,7 +56,7 @@ def register(
     for content in built.blobs.values():
         blobs.put(content)
     with store.write() as connection:
-        version = registry.add_version(connection, model, known.encode(built.card), who.by, who.at)
+        version = registry.add_version(connection, model, known.encode(built.card), who.by, who.at, known.encode(about))
         audit.write(connection, who.at, who.by, "model.register", str(version), source=built.card.source, digest=built.card.source_digest)
         if built.card.learns:
             positions.begin(connection, learner_reader(version), journal_end(), who.at)
@@ -100,8 +105,8 @@ def show_version(store: Store, reference: str) -> dict[str, Any]:
 def _describe(connection: sa.Connection, row: VersionRow) -> dict[str, Any]:
     """A version as the API shows it: its aliases, who registered it when, and its card."""
     aliases = [alias.alias for alias in registry.list_aliases(connection, row.version.model) if alias.version == row.version]
-    card = msgspec.to_builtins(known.decode_card(row.card))
-    return {"version": str(row.version), "aliases": aliases, "at": to_rfc3339(row.at), "by": row.by, **card}
+    card, about = msgspec.to_builtins(known.decode_card(row.card)), msgspec.json.decode(row.about)
+    return {"version": str(row.version), "aliases": aliases, "at": to_rfc3339(row.at), "by": row.by, "about": about, **card}
 
 
 def _model(connection: sa.Connection, model: str) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
@@ -13,12 +13,14 @@ from store.tables import aliases, models, versions
 
 
 class VersionRow(NamedTuple):
-    """A registered version; `card` is the JSON that `models.package` wrote."""
+    """A registered version; `card` is the JSON that `models.package` wrote, `about` what people say of it."""
 
     version: VersionId
     at: float
     by: str
     card: bytes
+    about: bytes
+    revision: int
 
 
 class AliasRow(NamedTuple):
@@ -30,12 +32,12 @@ class AliasRow(NamedTuple):
     by: str
 
 
-def add_version(connection: sa.Connection, model: str, card: bytes, by: str, at: float) -> VersionId:
+def add_version(connection: sa.Connection, model: str, card: bytes, by: str, at: float, about: bytes = b"{}") -> VersionId:
     """The next version of `model`, which is created where it does not exist."""
     dialect.insert_new(connection, models, [{"model": model, "at": at}])
     last = connection.scalar(sa.select(sa.func.max(versions.c.version)).where(versions.c.model == model))
     version = VersionId(model, (last or 0) + 1)
-    connection.execute(sa.insert(versions).values(model=model, version=version.number, at=at, by=by, card=card))
+    connection.execute(sa.insert(versions).values(model=model, version=version.number, at=at, by=by, card=card, about=about))
     return version
 
 
@@ -44,7 +46,7 @@ def version_row(connection: sa.Connection, version: VersionId) -> VersionRow:
     row = connection.execute(_of(versions, version.model).where(versions.c.version == version.number)).one_or_none()
     if row is None:
         raise NotFound(f"no version {version}", field="version", code="version-not-found")
-    return VersionRow(version, row.at, row.by, row.card)
+    return _version_row(version, row)
 
 
 def list_models(connection: sa.Connection) -> list[str]:
@@ -57,13 +59,13 @@ def list_versions(connection: sa.Connection, model: str) -> list[VersionRow]:
     rows = connection.execute(_of(versions, model).order_by(versions.c.version)).all()
     if not rows:
         raise NotFound(f"no model {model!r}", field="model", code="model-not-found")
-    return [VersionRow(VersionId(model, row.version), row.at, row.by, row.card) for row in rows]
+    return [_version_row(VersionId(model, row.version), row) for row in rows]
 
 
 def newest_versions(connection: sa.Connection, model: str, limit: int) -> list[VersionRow]:
     """At most so many versions of a model, newest first; [] where there is no such model."""
     rows = connection.execute(_of(versions, model).order_by(versions.c.version.desc()).limit(limit))
-    return [VersionRow(VersionId(model, row.version), row.at, row.by, row.card) for row in rows]
+    return [_version_row(VersionId(model, row.version), row) for row in rows]
 
 
 def list_aliases(connection: sa.Connection, model: str) -> list[AliasRow]:
@@ -93,6 +95,10 @@ def resolve(connection: sa.Connection, reference: str, field: str) -> VersionId:
     except NotFound:
         raise NotFound(f"{field}: no version {version}", field=field, code="version-not-found") from None
     return version
+
+
+def _version_row(version: VersionId, row: Any) -> VersionRow:
+    return VersionRow(version, row.at, row.by, row.card, row.about, row.revision)
 
 
 def _of(table: sa.Table, model: str) -> sa.Select[tuple[object, ...]]:

@@ -22,6 +22,8 @@ versions = Table(
     Column("at", Float, nullable=False),
     Column("by", String(100), nullable=False),
     Column("card", LargeBinary, nullable=False),
+    Column("about", LargeBinary, nullable=False, server_default="{}"),
+    Column("revision", Integer, nullable=False, server_default="1"),
     ForeignKeyConstraint(["model"], ["models.model"]),
 )
 

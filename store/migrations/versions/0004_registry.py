@@ -1,4 +1,4 @@
-"""Batch tests: what a version achieved on a data set, away from traffic."""
+"""What people say of a version, and batch tests: what it achieved on a data set, away from traffic."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ down_revision = "0003"
 
 
 def upgrade() -> None:
-    """Add the table."""
+    """Add the columns and the table."""
+    op.add_column("versions", sa.Column("about", sa.LargeBinary(), nullable=False, server_default="{}"))
+    op.add_column("versions", sa.Column("revision", sa.Integer(), nullable=False, server_default="1"))
     op.create_table(
         "batch_tests",
         sa.Column("id", sa.Integer(), autoincrement=True, nullable=False),
