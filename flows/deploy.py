@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
@@ -13,6 +13,8 @@ from core.ids import VersionId, check_name, parse_version
 from core.values import Position
 from flows import known
 from flows.follow import RECORD
+from flows.registry import happening, pointing, rules
+from flows.registry.uses import is_retired, parts, usable
 from flows.serving import inputs_of
 from flows.shadow import ShadowName
 from routing import changes
@@ -116,24 +118,34 @@ def resume(place: Place, endpoint: str, order: Order) -> Plan:
 
 
 def promote(place: Place, endpoint: str, arm: str | None, order: Order) -> Plan:
-    """Control takes the arm's version at 100 %; `champion` moves along if it named the old control."""
+    """Control takes the arm's version at 100 %; `champion` moves along if it named the old control.
+
+    Raises Conflict where `champion` has a rule that the arm's version does not meet: its name would say what is not so.
+    """
 
     def follow(connection: sa.Connection, plan: Plan) -> Change:
         moves = _champion_moves(connection, plan, changes.choose(plan, arm))
+        for move in moves:
+            rules.check(connection, VersionId(move.model, move.now), move.alias, order.who.by)
         return changes.promote(plan, arm, moves, order.who)
 
     return _change(place, endpoint, "endpoint.promote", order, follow)
 
 
 def rollback(place: Place, endpoint: str, to: int | None, order: Order) -> Plan:
-    """The content of the parent (or of plan `to`) as a new plan; aliases move as the promotes between had moved them, or back."""
+    """The content of the parent (or of plan `to`) as a new plan; aliases move as the promotes between had moved them, or back.
+
+    No rule and no retirement stands in the way of going back: a version that was retired since is restored.
+    """
 
     def follow(connection: sa.Connection, plan: Plan) -> Change:
         number = plan.parent if to is None else to
         if number is None:
             raise Conflict(f"plan {plan.plan} of {endpoint} has no parent to roll back to", code="no-parent")
         target = load(connection, endpoint, number)
-        return changes.restore(plan, target, _moves_between(connection, plan, target), order.who)
+        moves = _moves_between(connection, plan, target)
+        _restore_retired(connection, target, moves, order.who)
+        return changes.restore(plan, target, moves, order.who)
 
     return _change(place, endpoint, "endpoint.rollback", order, follow)
 
@@ -195,14 +207,11 @@ def _after_what_is_settled(connection: sa.Connection, change: Change) -> Change:
 def _arms(connection: sa.Connection, arms: Mapping[str, ArmSpec]) -> dict[str, Arm]:
     # Control first: it decides the order of the endpoint's inputs, whatever order the arms were named in.
     ordered = sorted(arms, key=lambda name: name != CONTROL)
-    return {name: Arm(str(registry.resolve(connection, arms[name].reference, f"arms.{name}")), arms[name].weight) for name in ordered}
+    return {name: Arm(str(usable(connection, arms[name].reference, f"arms.{name}")), arms[name].weight) for name in ordered}
 
 
 def _shadows(connection: sa.Connection, shadows: Mapping[str, ShadowSpec]) -> dict[str, Shadow]:
-    return {
-        name: Shadow(str(registry.resolve(connection, shadow.reference, f"shadows.{name}")), shadow.sample)
-        for name, shadow in shadows.items()
-    }
+    return {name: Shadow(str(usable(connection, shadow.reference, f"shadows.{name}")), shadow.sample) for name, shadow in shadows.items()}
 
 
 def _check_inputs(connection: sa.Connection, plan: Plan) -> None:
@@ -243,7 +252,14 @@ def _champion_moves(connection: sa.Connection, plan: Plan, arm: str) -> tuple[Al
 def _move(connection: sa.Connection, move: AliasMove, who: Who) -> None:
     # An alias that somebody has moved elsewhere meanwhile is theirs.
     if any(row.alias == move.alias and row.version.number == move.was for row in registry.list_aliases(connection, move.model)):
-        registry.set_alias(connection, VersionId(move.model, move.now), move.alias, who.by, who.at)
+        pointing.move(connection, VersionId(move.model, move.now), move.alias, who)
+
+
+def _restore_retired(connection: sa.Connection, target: Plan, moves: Iterable[AliasMove], who: Who) -> None:
+    named = {*(version for _, version in parts(target)), *(str(VersionId(move.model, move.now)) for move in moves)}
+    for version in sorted(map(parse_version, named)):
+        if is_retired(connection, version):
+            happening.restore(connection, version, who)
 
 
 def _moves_between(connection: sa.Connection, plan: Plan, target: Plan) -> tuple[AliasMove, ...]:

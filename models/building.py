@@ -9,7 +9,6 @@ import platform
 import sys
 import warnings
 from collections.abc import Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ import msgspec
 
 from core.errors import Invalid, ModelFailed, Rejected, TiltyardError
 from core.values import Output, Row
-from models import artefact, factory, golden, graph
+from models import artefact, factory, golden, graph, provenance
 from models import sample as samples
 from models.artefact import Format, Source
 from models.card import Card
@@ -37,7 +36,7 @@ from models.sklearn_runtime import SklearnRuntime
 NO_SAMPLE = "no sample: served natively, no parity, no golden rows, no profile"
 NO_SAMPLE_ONNX = "no sample: no golden rows, no profile"
 PACKAGES = ("numpy", "onnxruntime", "scikit-learn", "skl2onnx", "skops")
-RIVER = ("river",)
+"""What every version is made or served with."""
 PROBABLE = 1e-3
 """How far a row's probabilities may be from adding up to 1, before they are taken for scores of another kind."""
 
@@ -74,10 +73,14 @@ def _draft(source: Source, table: Sample | None, target: str | None, learning: L
     if _is_river(original):
         from models.river_building import from_river  # here, because it needs River, and most models do not
 
-        return from_river(source, original, table, target, learning)
+        return from_river(source, original, table, target, learning)._replace(packages=("river", *provenance.packages(original)))
     if learning is not None:
         raise Invalid(f"learn: only a River model learns while it serves, and {source.name} holds none", field="learn")
-    return _from_onnx(source, table, target) if original is None else _from_estimator(source, original, table, target)
+    if original is None:
+        return _from_onnx(source, table, target)
+    draft = _from_estimator(source, original, table, target)
+    pandas = ("pandas",) if draft.layout == "frame" else ()
+    return draft._replace(parameters=provenance.parameters(original), packages=(*provenance.packages(original), *pandas))
 
 
 def _is_river(model: Any) -> bool:
@@ -208,12 +211,13 @@ def _finish(source: Source, draft: Draft, notes: Sequence[str]) -> Package:
         compiled=draft.compiled,
         profile=profile(draft.signature, draft.sample.columns, draft.outputs) if draft.sample else None,
         tolerance=draft.tolerance,
-        versions={"python": platform.python_version(), **{name: version(name) for name in (*PACKAGES, *(RIVER if draft.river else ()))}},
+        versions={"python": platform.python_version(), **provenance.versions_of({*PACKAGES, *draft.packages})},
         source=source.name,
         source_digest=source.digest,
         seconds_per_row=0.0,
         notes=tuple(notes),
         river=draft.river,
+        parameters=draft.parameters,
     )
     loaded = load(card, {blobs[role]: content for role, content in contents.items()}.__getitem__)
     return Package(msgspec.structs.replace(card, seconds_per_row=loaded.seconds_per_row), contents)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from core.values import Label
 from models.artefact import Format
 from models.compile import Compiled
 from models.estimator import Layout
@@ -17,7 +18,9 @@ class Card(msgspec.Struct, frozen=True, kw_only=True):
 
     `blobs` maps a role (`artefact`, `golden`, `code`) to the SHA-256 of its content. `layout` is what an estimator served natively
     is handed, else None. `compiled`: None where the model came as ONNX. `tolerance` is the largest difference allowed
-    to golden rows. `seconds_per_row` was measured where the model was registered. `river`: what River models say beyond others.
+    to golden rows. `versions` are those of Python and of the packages that the model was made with and is served with.
+    `seconds_per_row` was measured where the model was registered. `river`: what River models say beyond others. `parameters` are the
+    simple hyper-parameters that a scikit-learn estimator says it has.
     """
 
     signature: Signature
@@ -33,6 +36,7 @@ class Card(msgspec.Struct, frozen=True, kw_only=True):
     seconds_per_row: float
     notes: tuple[str, ...] = ()
     river: RiverCard | None = None
+    parameters: dict[str, Label] = {}
 
     @property
     def task(self) -> Task:

@@ -1,0 +1,208 @@
+"""Versions by what is said of them and what happened to them: conditions over the table of facts, in pages."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Any, Literal, NamedTuple, TypeAlias
+
+import sqlalchemy as sa
+
+from core.ids import VersionId
+from store import lifecycle
+from store.tables import aliases, version_facts, versions
+from store.version_facts import MARK
+
+Comparison: TypeAlias = Literal["=", ">", ">=", "<", "<="]
+_STATES = (lifecycle.TESTED, lifecycle.APPROVED, "serving", lifecycle.RETIRED)
+"""Each hides the ones before."""
+
+
+class Has(NamedTuple):
+    """A fact of that name with that text, or with one that begins so."""
+
+    name: str
+    text: str
+    begins: bool = False
+
+
+class Compares(NamedTuple):
+    """A fact of that name whose number compares so."""
+
+    name: str
+    comparison: Comparison
+    number: float
+
+
+class Registered(NamedTuple):
+    """The time of the registration compares so."""
+
+    comparison: Comparison
+    at: float
+
+
+class IsOf(NamedTuple):
+    """A version of that model."""
+
+    model: str
+
+
+class Named(NamedTuple):
+    """An alias of that name stands for it."""
+
+    alias: str
+
+
+class InState(NamedTuple):
+    """Its state is this one."""
+
+    state: str
+
+
+class AnyOf(NamedTuple):
+    """One of these holds at least."""
+
+    parts: tuple[Has | Compares, ...]
+
+
+class AllOf(NamedTuple):
+    """All of these hold."""
+
+    parts: tuple[Has, ...]
+
+
+Wanted: TypeAlias = Has | Compares | Registered | IsOf | Named | InState | AnyOf | AllOf
+
+
+class Condition(NamedTuple):
+    """What is wanted, or just not."""
+
+    wanted: Wanted
+    negated: bool = False
+
+
+class Order(NamedTuple):
+    """By the time of registration, by `model` and number, or by the figure of that name: then only versions that have it are found."""
+
+    by: str = "registered"
+    descending: bool = True
+
+
+class After(NamedTuple):
+    """The last version of the page before: its value in the order, and which it was."""
+
+    value: float | str
+    version: VersionId
+
+
+class Found(NamedTuple):
+    """A version without its card, and its `value` in the order."""
+
+    version: VersionId
+    at: float
+    by: str
+    about: bytes
+    revision: int
+    value: float | str
+
+
+def search(
+    connection: sa.Connection,
+    conditions: Sequence[Condition],
+    order: Order,
+    after: After | None,
+    limit: int,
+    serving: Collection[VersionId],
+) -> list[Found]:
+    """At most so many versions that meet all conditions, in order; `serving` are those that are arms of current plans."""
+    rows = connection.execute(statement(conditions, order, after, limit, serving))
+    return [Found(VersionId(row.model, row.version), row.at, row.by, row.about, row.revision, row.value) for row in rows]
+
+
+def statement(
+    conditions: Sequence[Condition], order: Order, after: After | None, limit: int, serving: Collection[VersionId]
+) -> sa.Select[Any]:
+    """What `search` asks."""
+    value, source, of = _ordered(order)
+    key = (value, versions.c.model, versions.c.version)
+    shown = (versions.c.at, versions.c.by, versions.c.about, versions.c.revision)
+    query = sa.select(versions.c.model, versions.c.version, *shown, value.label("value")).select_from(source).where(*of)
+    for condition in conditions:
+        clause = _clause(condition.wanted, serving)
+        query = query.where(sa.not_(clause) if condition.negated else clause)
+    if after is not None:
+        place = sa.tuple_(sa.literal(after.value), *map(sa.literal, after.version))
+        query = query.where(sa.tuple_(*key) < place if order.descending else sa.tuple_(*key) > place)
+    return query.order_by(*(each.desc() if order.descending else each.asc() for each in key)).limit(limit)
+
+
+def _ordered(order: Order) -> tuple[sa.ColumnElement[Any], sa.FromClause, list[sa.ColumnElement[bool]]]:
+    """The value that is ordered by, what it is read from, and what makes it this value."""
+    if order.by == "registered":
+        return versions.c.at, versions, []
+    if order.by == "model":
+        return versions.c.model, versions, []
+    figure = version_facts.alias("figure")
+    both = sa.and_(figure.c.model == versions.c.model, figure.c.version == versions.c.version)
+    return figure.c.number, versions.join(figure, both), [figure.c.name == order.by, figure.c.number.is_not(None)]
+
+
+def _clause(wanted: Wanted, serving: Collection[VersionId]) -> sa.ColumnElement[bool]:
+    match wanted:
+        case Registered(comparison, at):
+            return _compared(versions.c.at, comparison, at)
+        case IsOf(model):
+            return versions.c.model == model
+        case Named(alias):
+            return _among(sa.select(aliases.c.model, aliases.c.version).where(aliases.c.alias == alias))
+        case InState(state):
+            return _in_state(state, serving)
+        case AnyOf(parts):
+            return sa.or_(*(_fact(part) for part in parts))
+        case AllOf(parts):
+            return sa.and_(*(_fact(part) for part in parts))
+        case Has() | Compares():
+            return _fact(wanted)
+
+
+def _fact(wanted: Has | Compares) -> sa.ColumnElement[bool]:
+    facts = version_facts.alias()
+    if isinstance(wanted, Compares):
+        matches = _compared(facts.c.number, wanted.comparison, wanted.number)
+    elif wanted.begins:
+        # The last code point: no text that begins so lies behind it.
+        matches = sa.and_(facts.c.text >= wanted.text, facts.c.text < wanted.text + "\U0010ffff")
+    else:
+        matches = facts.c.text == wanted.text
+    return _among(sa.select(facts.c.model, facts.c.version).where(facts.c.name == wanted.name, matches))
+
+
+def _in_state(state: str, serving: Collection[VersionId]) -> sa.ColumnElement[bool]:
+    hidden = _STATES[_STATES.index(state) + 1 :] if state in _STATES else _STATES
+    own = [_is(state, serving)] if state in _STATES else []
+    return sa.and_(*own, *(sa.not_(_is(each, serving)) for each in hidden))
+
+
+def _is(state: str, serving: Collection[VersionId]) -> sa.ColumnElement[bool]:
+    if state != "serving":
+        return _fact(Has(MARK, state))
+    if not serving:
+        return sa.false()
+    return sa.tuple_(versions.c.model, versions.c.version).in_([tuple(each) for each in sorted(serving)])
+
+
+def _among(keys: sa.Select[Any]) -> sa.ColumnElement[bool]:
+    return sa.tuple_(versions.c.model, versions.c.version).in_(keys)
+
+
+def _compared(column: sa.ColumnElement[Any], comparison: Comparison, number: float) -> sa.ColumnElement[bool]:
+    match comparison:
+        case "=":
+            return column == number
+        case ">":
+            return column > number
+        case ">=":
+            return column >= number
+        case "<":
+            return column < number
+        case "<=":
+            return column <= number
