@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -20,8 +20,12 @@ from store.engine import Store
 from store.registry import VersionRow
 
 
-def describe_version(store: Store, reference: str, changes: Mapping[str, Any], who: Who, if_match: int | None = None) -> VersionId:
+def describe_version(
+    store: Store, reference: str, changes: Callable[[About], Mapping[str, Any]], who: Who, if_match: int | None = None
+) -> VersionId:
     """Apply a JSON merge patch to what is said of a version: what it does not name stays as somebody else may just have set it.
+
+    `changes` makes the patch of what is said now.
 
     Raises NotFound, Invalid naming the field, and Conflict where the version's revision is not `if_match`.
     """
@@ -30,7 +34,7 @@ def describe_version(store: Store, reference: str, changes: Mapping[str, Any], w
         row = registry.version_row(connection, version)
         match(row, if_match)
         before = decode(row.about)
-        after = abouts.merge(before, changes)
+        after = abouts.merge(before, changes(before))
         for parent in set(after.parents) - set(before.parents):
             _check_parent(connection, version, parent)
         if after != before:

@@ -39,8 +39,8 @@ class _Term:
         found = _TERM.match(text, place)
         self.end = place if found is None else found.end()
         self.text = text[place : self.end] or text[place:]
-        parts = ["", "", "", ""] if found is None else [each or "" for each in found.groups()]
-        minus, self.field, self.operator, value = parts
+        groups = () if found is None else found.groups()
+        minus, self.field, self.operator, value = (str(each or "") for each in groups or ("",) * 4)
         self.negated, self.quoted = bool(minus), value.startswith('"')
         self.value = value.strip('"')
         if self.end < len(text) and not text[self.end].isspace():

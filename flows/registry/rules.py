@@ -6,7 +6,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from core.errors import Conflict, NotFound
+from core.errors import Conflict, Invalid, NotFound
 from core.ids import VersionId, check_name
 from flows.registry.people import is_another
 from routing.changes import Who
@@ -18,6 +18,8 @@ from store.engine import Store
 def set_rule(store: Store, model: str, alias: str, rule: RuleRow, who: Who) -> dict[str, Any]:
     """Set the rule of an alias of an existing model; `by_another` needs an approval too. The version that it names now may break it."""
     check_name(alias, "alias")
+    if not any(rule):
+        raise Invalid("rule: expected at least one of needs_test, needs_approval and by_another", field="rule")
     whole = rule._replace(needs_approval=rule.needs_approval or rule.by_another)
     with store.write() as connection:
         registry.model_row(connection, model)

@@ -60,6 +60,16 @@ def json_option(function: F) -> F:
     return click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")(function)
 
 
+def revision_option(function: F) -> F:
+    """`--if-match REVISION`."""
+    return click.option("--if-match", type=click.IntRange(min=1), metavar="REVISION", help="Only if this is still its revision.")(function)
+
+
+def reason_option(function: F) -> F:
+    """`--reason`."""
+    return click.option("--reason", default="by command line", help="Why; kept with the change and in the audit log.")(function)
+
+
 class How(NamedTuple):
     """How a change is ordered from the command line: as whom and on which conditions, how long to wait for it, what to print."""
 

@@ -7,9 +7,12 @@ from typing import Any
 
 import click
 
+from models.about import About, merge
 from server.cli.learning import learning_options
+from server.cli.model.about import about_options, patch
 from server.cli.model.cards import told
 from server.cli.options import home, json_option, show, who
+from server.cli.usage import options_as_given
 
 
 @click.command("register")
@@ -19,16 +22,20 @@ from server.cli.options import home, json_option, show, who
 @click.option("--target", help="The sample's column of true values.")
 @click.option("--alias", help="Point this alias at the new version, such as champion.")
 @click.option("--trust-pickle", is_flag=True, help="Load a pickle or joblib file: it can run any code, so only one of your own.")
+@about_options
 @learning_options
 @json_option
-def command(name: str, path: Path, as_json: bool, **given: Any) -> None:
+def command(name: str, path: Path, as_json: bool, said: dict[str, Any], **given: Any) -> None:
     """Register the model PATH as the next version of NAME.
 
     PATH is a file (.skops, .onnx, .pkl, .joblib), or a function of a Python file of your own that returns the model: model.py:build.
     """
     from flows import register as flow
+    from flows.registry import origins
 
+    with options_as_given():
+        about = merge(About(), patch({"commit": origins.commit_of(Path.cwd()), **said}, About()))
     here = home(make=True)
-    version = flow.register(here.store, here.blobs, name, path, who(), journal_end=here.place.journal_end, **given)
+    version = flow.register(here.store, here.blobs, name, path, who(), about=about, journal_end=here.place.journal_end, **given)
     card = flow.show_version(here.store, str(version))
     show(card, "\n".join(told(card)), as_json=as_json)
