@@ -77,7 +77,7 @@ def _lacking(connection: sa.Connection, version: VersionId, rule: RuleRow, mover
     lacking = []
     marks = version_facts.texts(connection, [version], version_facts.MARK).get(version, ())
     if rule.needs_test and lifecycle.TESTED not in marks:
-        lacking.append("a batch test that passed, as its newest with thresholds")
+        lacking.append("a batch test that passed (the newest with thresholds counts)")
     if rule.needs_approval:
         approved = lifecycle.approvals(lifecycle.events(connection, version))
         involved = (registry.version_row(connection, version).by, mover)

@@ -45,24 +45,32 @@ def _pairs(given: Sequence[str], example: str) -> Iterable[tuple[str, str]]:
         yield name.strip(), value.strip()
 
 
+# `said_` keeps them apart from options of learning, which may have the same names.
 _SAYING = (
-    click.option("--description", help="What it is, in some sentences."),
-    click.option("--owner", help="Who answers for it."),
-    click.option("--licence", help="Under which it may be used, such as MIT."),
-    click.option("--tag", "tags", multiple=True, metavar="TAG", help="To be found by; may be repeated."),
+    click.option("--description", "said_description", help="What it is, in some sentences."),
+    click.option("--owner", "said_owner", help="Who answers for it."),
+    click.option("--licence", "said_licence", help="Under which it may be used, such as MIT."),
+    click.option("--tag", "said_tags", multiple=True, metavar="TAG", help="To be found by; may be repeated."),
     click.option(
-        "--metric", "metrics", multiple=True, callback=_figures, metavar="NAME=NUMBER", help="Measured elsewhere, such as auc=0.91."
+        "--metric", "said_metrics", multiple=True, callback=_figures, metavar="NAME=NUMBER", help="Measured elsewhere, such as auc=0.91."
     ),
-    click.option("--parameter", "parameters", multiple=True, callback=_labels, metavar="NAME=VALUE", help="Of training: max_depth=5."),
-    click.option("--training-data", metavar="REFERENCE", help="What it was trained on; of a file here the SHA-256 is kept as well."),
-    click.option("--commit", metavar="COMMIT", help="Of the code that made it.  [default: git's, of this folder, when registered]"),
-    click.option("--parent", "parents", multiple=True, metavar="VERSION", help="A version that it was made from; may be repeated."),
+    click.option("--parameter", "said_parameters", multiple=True, callback=_labels, metavar="NAME=VALUE", help="Of training: max_depth=5."),
+    click.option(
+        "--training-data",
+        "said_training_data",
+        metavar="REFERENCE",
+        help="What it was trained on; of a file here the SHA-256 is kept as well.",
+    ),
+    click.option(
+        "--commit", "said_commit", metavar="COMMIT", help="Of the code that made it.  [default: git's, of this folder, when registered]"
+    ),
+    click.option("--parent", "said_parents", multiple=True, metavar="VERSION", help="A version that it was made from; may be repeated."),
 )
 _UNSAYING = (
-    click.option("--without-tag", "without_tags", multiple=True, metavar="TAG", help="Take a tag away."),
-    click.option("--without-metric", "without_metrics", multiple=True, metavar="NAME", help="Take a metric away."),
-    click.option("--without-parameter", "without_parameters", multiple=True, metavar="NAME", help="Take a parameter away."),
-    click.option("--without-parent", "without_parents", multiple=True, metavar="VERSION", help="Take a parent away."),
+    click.option("--without-tag", "said_without_tags", multiple=True, metavar="TAG", help="Take a tag away."),
+    click.option("--without-metric", "said_without_metrics", multiple=True, metavar="NAME", help="Take a metric away."),
+    click.option("--without-parameter", "said_without_parameters", multiple=True, metavar="NAME", help="Take a parameter away."),
+    click.option("--without-parent", "said_without_parents", multiple=True, metavar="VERSION", help="Take a parent away."),
 )
 _SAID = (*_TEXTS, *_LISTS, *_MAPPINGS, "training_data")
 
@@ -80,7 +88,7 @@ def _describing_options(function: Callable[..., None]) -> Callable[..., None]:
 def _with(options: Sequence[Any], names: Iterable[str], function: Callable[..., None]) -> Callable[..., None]:
     @wraps(function)
     def command(**arguments: Any) -> None:
-        said = {name: value for name in names if (value := arguments.pop(name)) not in (None, (), {})}
+        said = {name: value for name in names if (value := arguments.pop(f"said_{name}")) not in (None, (), {})}
         function(said=said, **arguments)
 
     found: Callable[..., None] = command

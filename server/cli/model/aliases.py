@@ -93,12 +93,11 @@ def rule(model: str, alias: str, drop: bool, reason: str, as_json: bool, **needs
 
 
 def _told(found: dict[str, Any]) -> list[str]:
-    demands = {
-        "needs_test": "a batch test that passed",
-        "needs_approval": "an approval",
-        "by_another": "by somebody who neither registered the version nor moves the alias",
-    }
-    lines = [f"{found['model']}@{found['alias']} needs {', '.join(text for name, text in demands.items() if found[name])}"]
+    demands = ["a batch test that passed"] if found["needs_test"] else []
+    if found["needs_approval"]:
+        another = " by somebody who neither registered the version nor moves the alias" if found["by_another"] else ""
+        demands.append(f"an approval{another}")
+    lines = [f"{found['model']}@{found['alias']} needs {' and '.join(demands)}"]
     if found["missing"]:
         lines.append(f"  {found['version']}, which it names now, lacks {' and '.join(found['missing'])}")
     return lines

@@ -9,7 +9,6 @@ import click
 
 from server.cli.options import home, json_option, show, table
 
-
 _AT_ONCE = 500
 
 
