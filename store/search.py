@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 import sqlalchemy as sa
@@ -13,6 +13,9 @@ from store.tables import aliases, version_facts, versions
 from store.version_facts import MARK
 
 Comparison: TypeAlias = Literal["=", ">", ">=", "<", "<="]
+FEW = 500
+"""Versions that are looked up one by one faster than all are gone through."""
+_MARKS = (lifecycle.TESTED, lifecycle.APPROVED, lifecycle.RETIRED)
 _STATES = (lifecycle.TESTED, lifecycle.APPROVED, "serving", lifecycle.RETIRED)
 """Each hides the ones before."""
 
@@ -95,13 +98,16 @@ class After(NamedTuple):
 
 
 class Found(NamedTuple):
-    """A version without its card, and its `value` in the order."""
+    """A version without its card; `value` is its place in the order. Where nothing is known of its task or runtime, that is None."""
 
     version: VersionId
     at: float
     by: str
     about: bytes
     revision: int
+    marks: tuple[str, ...]
+    task: str | None
+    runtime: str | None
     value: float | str
 
 
@@ -114,25 +120,58 @@ def search(
     serving: Collection[VersionId],
 ) -> list[Found]:
     """At most so many versions that meet all conditions, in order; `serving` are those that are arms of current plans."""
-    rows = connection.execute(statement(conditions, order, after, limit, serving))
-    return [Found(VersionId(row.model, row.version), row.at, row.by, row.about, row.revision, row.value) for row in rows]
+    rows = connection.execute(statement(conditions, order, after, limit, serving, narrowest(connection, conditions)))
+    return [_found(row) for row in rows]
+
+
+def narrowest(connection: sa.Connection, conditions: Sequence[Condition]) -> int | None:
+    """The place of the condition that the fewest versions meet; None where none is met by few."""
+    few = {}
+    for place, (wanted, negated) in enumerate(conditions):
+        if isinstance(wanted, Has | Compares) and not negated:
+            some = _all_that(wanted).limit(FEW).subquery()
+            few[place] = connection.scalar(sa.select(sa.func.count()).select_from(some)) or 0
+    found = min(few, key=few.__getitem__, default=None)
+    return None if found is None or few[found] == FEW else found
 
 
 def statement(
-    conditions: Sequence[Condition], order: Order, after: After | None, limit: int, serving: Collection[VersionId]
+    conditions: Sequence[Condition],
+    order: Order,
+    after: After | None,
+    limit: int,
+    serving: Collection[VersionId],
+    narrow: int | None = None,
 ) -> sa.Select[Any]:
-    """What `search` asks."""
+    """What `search` asks: to go through the versions in order and look up what each has, or first to find those that meet `narrow`."""
     value, source, of = _ordered(order)
     key = (value, versions.c.model, versions.c.version)
     shown = (versions.c.at, versions.c.by, versions.c.about, versions.c.revision)
-    query = sa.select(versions.c.model, versions.c.version, *shown, value.label("value")).select_from(source).where(*of)
-    for condition in conditions:
-        clause = _clause(condition.wanted, serving)
-        query = query.where(sa.not_(clause) if condition.negated else clause)
+    query = sa.select(versions.c.model, versions.c.version, *shown, *_told(), value.label("value")).select_from(source).where(*of)
+    for place, (wanted, negated) in enumerate(conditions):
+        if place == narrow and isinstance(wanted, Has | Compares):
+            clause: sa.ColumnElement[bool] = sa.tuple_(versions.c.model, versions.c.version).in_(_all_that(wanted))
+        else:
+            clause = _clause(wanted, serving)
+        query = query.where(sa.not_(clause) if negated else clause)
     if after is not None:
-        place = sa.tuple_(sa.literal(after.value), *map(sa.literal, after.version))
-        query = query.where(sa.tuple_(*key) < place if order.descending else sa.tuple_(*key) > place)
+        last = sa.tuple_(sa.literal(after.value), *map(sa.literal, after.version))
+        query = query.where(sa.tuple_(*key) < last if order.descending else sa.tuple_(*key) > last)
     return query.order_by(*(each.desc() if order.descending else each.asc() for each in key)).limit(limit)
+
+
+def _found(row: Any) -> Found:
+    marks = tuple(mark for mark in _MARKS if getattr(row, mark))
+    return Found(VersionId(row.model, row.version), row.at, row.by, row.about, row.revision, marks, row.task, row.runtime, row.value)
+
+
+def _told() -> Iterator[sa.ColumnElement[Any]]:
+    """What is shown of a version's facts, a column each."""
+    yield from (_fact(Has(MARK, mark)).label(mark) for mark in _MARKS)
+    for name in ("task", "runtime"):
+        facts = version_facts.alias()
+        text = sa.select(facts.c.text).where(*_of_version(facts), facts.c.name == name).limit(1)
+        yield text.scalar_subquery().label(name)
 
 
 def _ordered(order: Order) -> tuple[sa.ColumnElement[Any], sa.FromClause, list[sa.ColumnElement[bool]]]:
@@ -153,7 +192,7 @@ def _clause(wanted: Wanted, serving: Collection[VersionId]) -> sa.ColumnElement[
         case IsOf(model):
             return versions.c.model == model
         case Named(alias):
-            return _among(sa.select(aliases.c.model, aliases.c.version).where(aliases.c.alias == alias))
+            return sa.exists().where(*_of_version(aliases), aliases.c.alias == alias)
         case InState(state):
             return _in_state(state, serving)
         case AnyOf(parts):
@@ -165,15 +204,25 @@ def _clause(wanted: Wanted, serving: Collection[VersionId]) -> sa.ColumnElement[
 
 
 def _fact(wanted: Has | Compares) -> sa.ColumnElement[bool]:
+    """That the version which is looked at has such a fact."""
     facts = version_facts.alias()
+    # Not the bare number: else SQLite looks for all figures that compare so, again for each version, instead of the version's own.
+    return sa.exists().where(*_of_version(facts), facts.c.name == wanted.name, _matches(wanted, facts, facts.c.number + 0.0))
+
+
+def _all_that(wanted: Has | Compares) -> sa.Select[Any]:
+    """The keys of all versions that have such a fact."""
+    facts = version_facts.alias()
+    return sa.select(facts.c.model, facts.c.version).where(facts.c.name == wanted.name, _matches(wanted, facts, facts.c.number))
+
+
+def _matches(wanted: Has | Compares, facts: sa.FromClause, number: sa.ColumnElement[Any]) -> sa.ColumnElement[bool]:
     if isinstance(wanted, Compares):
-        matches = _compared(facts.c.number, wanted.comparison, wanted.number)
-    elif wanted.begins:
+        return _compared(number, wanted.comparison, wanted.number)
+    if wanted.begins:
         # The last code point: no text that begins so lies behind it.
-        matches = sa.and_(facts.c.text >= wanted.text, facts.c.text < wanted.text + "\U0010ffff")
-    else:
-        matches = facts.c.text == wanted.text
-    return _among(sa.select(facts.c.model, facts.c.version).where(facts.c.name == wanted.name, matches))
+        return sa.and_(facts.c.text >= wanted.text, facts.c.text < wanted.text + "\U0010ffff")
+    return facts.c.text == wanted.text
 
 
 def _in_state(state: str, serving: Collection[VersionId]) -> sa.ColumnElement[bool]:
@@ -190,8 +239,9 @@ def _is(state: str, serving: Collection[VersionId]) -> sa.ColumnElement[bool]:
     return sa.tuple_(versions.c.model, versions.c.version).in_([tuple(each) for each in sorted(serving)])
 
 
-def _among(keys: sa.Select[Any]) -> sa.ColumnElement[bool]:
-    return sa.tuple_(versions.c.model, versions.c.version).in_(keys)
+def _of_version(table: sa.FromClause) -> tuple[sa.ColumnElement[bool], ...]:
+    """That a row belongs to the version that is looked at."""
+    return table.c.model == versions.c.model, table.c.version == versions.c.version
 
 
 def _compared(column: sa.ColumnElement[Any], comparison: Comparison, number: float) -> sa.ColumnElement[bool]:

@@ -40,15 +40,18 @@ def mark(connection: sa.Connection, version: VersionId, text: str, *, on: bool) 
         connection.execute(sa.delete(version_facts).where(*_of(version), version_facts.c.name == MARK, version_facts.c.text == text))
 
 
-def texts(connection: sa.Connection, wanted: Collection[VersionId], name: str) -> dict[VersionId, list[str]]:
-    """The texts of the facts of that name of each of these versions; a version that has none is left out."""
-    found: dict[VersionId, list[str]] = {}
-    if wanted:
-        key = sa.tuple_(version_facts.c.model, version_facts.c.version)
-        query = sa.select(version_facts).where(version_facts.c.name == name, key.in_([tuple(each) for each in wanted]))
-        for row in connection.execute(query):
-            found.setdefault(VersionId(row.model, row.version), []).append(row.text)
+def marks(connection: sa.Connection, model: str, numbers: Collection[int]) -> dict[VersionId, set[str]]:
+    """The marks of each of these versions of a model."""
+    found: dict[VersionId, set[str]] = {VersionId(model, number): set() for number in numbers}
+    where = (version_facts.c.model == model, version_facts.c.version.in_(numbers), version_facts.c.name == MARK)
+    for row in connection.execute(sa.select(version_facts.c.version, version_facts.c.text).where(*where)):
+        found[VersionId(model, row.version)].add(row.text)
     return found
+
+
+def marks_of(connection: sa.Connection, version: VersionId) -> set[str]:
+    """The marks of a version."""
+    return marks(connection, version.model, [version.number])[version]
 
 
 def _insert(connection: sa.Connection, version: VersionId, facts: Iterable[Fact]) -> None:

@@ -59,7 +59,10 @@ def parse(text: str) -> list[Condition]:
     found, place = list[Condition](), _after_space(text, 0)
     while place < len(text):
         term = _Term(text, place)
-        found.append(Condition(_wanted(term), term.negated))
+        wanted = _wanted(term)
+        # Words that are to be found are a condition each, of which one may be rare.
+        each = wanted.parts if isinstance(wanted, AllOf) and not term.negated else (wanted,)
+        found += [Condition(one, term.negated) for one in each]
         place = _after_space(text, term.end)
         if len(found) > MAX_TERMS:
             term.refuse(f"expected at most {MAX_TERMS} terms")

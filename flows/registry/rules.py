@@ -75,7 +75,7 @@ def check_new(store: Store, model: str, alias: str) -> None:
 
 def _lacking(connection: sa.Connection, version: VersionId, rule: RuleRow, mover: str) -> list[str]:
     lacking = []
-    marks = version_facts.texts(connection, [version], version_facts.MARK).get(version, ())
+    marks = version_facts.marks_of(connection, version)
     if rule.needs_test and lifecycle.TESTED not in marks:
         lacking.append("a batch test that passed (the newest with thresholds counts)")
     if rule.needs_approval:

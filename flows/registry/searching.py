@@ -13,9 +13,9 @@ from core.clock import to_rfc3339
 from core.errors import Invalid
 from core.ids import VersionId
 from flows.registry import query
-from flows.registry.states import State, states
+from flows.registry.states import state_of
 from flows.registry.uses import Uses
-from store import registry, version_facts
+from store import registry
 from store.engine import Store
 from store.search import After, Found, Order, search
 
@@ -39,27 +39,22 @@ def search_versions(store: Store, text: str, sort: str, limit: int, after: str |
 
 def _shown(connection: sa.Connection, found: list[Found], uses: Uses) -> list[dict[str, Any]]:
     versions = [each.version for each in found]
-    state = states(connection, versions, uses)
+    serving = uses.serving
     aliases = registry.aliases_of(connection, {version.model for version in versions})
-    tasks, runtimes = (version_facts.texts(connection, versions, name) for name in ("task", "runtime"))
-    return [
-        {
-            **_told(each, state[each.version], tasks.get(each.version), runtimes.get(each.version)),
-            "aliases": [row.alias for row in aliases[each.version.model] if row.version == each.version],
-        }
-        for each in found
-    ]
+    names = {version: [row.alias for row in aliases[version.model] if row.version == version] for version in versions}
+    return [_told(each, names[each.version], serving=each.version in serving) for each in found]
 
 
-def _told(found: Found, state: State, task: list[str] | None, runtime: list[str] | None) -> dict[str, Any]:
+def _told(found: Found, aliases: list[str], *, serving: bool) -> dict[str, Any]:
     return {
         "version": str(found.version),
-        "state": state,
+        "state": state_of(found.marks, serving=serving),
+        "aliases": aliases,
         "at": to_rfc3339(found.at),
         "by": found.by,
         "revision": found.revision,
-        "task": task and task[0],
-        "runtime": runtime and runtime[0],
+        "task": found.task,
+        "runtime": found.runtime,
         "about": msgspec.json.decode(found.about),
     }
 

@@ -34,7 +34,7 @@ def show_model(store: Store, model: str, limit: int, after: int = 0) -> dict[str
     with store.read() as connection:
         row, aliases = registry.model_row(connection, model), registry.list_aliases(connection, model)
         rows = registry.versions_after(connection, model, after, limit + 1)
-        state = states(connection, [each.version for each in rows], Uses(connection))
+        state = states(connection, model, [each.version.number for each in rows], Uses(connection))
     following = rows[limit - 1].version.number if len(rows) > limit else None
     versions = [_version(each, aliases, state[each.version]) for each in rows[:limit]]
     return {**_model(row, aliases), "versions": versions, "next": following}
@@ -48,7 +48,7 @@ def show_version(store: Store, reference: str) -> dict[str, Any]:
         shown = _version(
             registry.version_row(connection, version),
             registry.list_aliases(connection, version.model),
-            states(connection, [version], uses)[version],
+            states(connection, version.model, [version.number], uses)[version],
         )
         happened = lifecycle.events(connection, version)
         approvals = lifecycle.approvals(happened)

@@ -16,13 +16,14 @@ STATES: tuple[State, ...] = get_args(State)
 """The last one that is true of a version is its state: tested where its newest batch test with thresholds passed."""
 
 
-def states(connection: sa.Connection, versions: Collection[VersionId], uses: Uses) -> dict[VersionId, State]:
-    """The state of each of these versions."""
-    marks, serving = version_facts.texts(connection, versions, version_facts.MARK), uses.serving
-    return {version: _state(marks.get(version, ()), version in serving) for version in versions}
+def states(connection: sa.Connection, model: str, numbers: Collection[int], uses: Uses) -> dict[VersionId, State]:
+    """The state of each of these versions of a model."""
+    marks, serving = version_facts.marks(connection, model, numbers), uses.serving
+    return {version: state_of(found, serving=version in serving) for version, found in marks.items()}
 
 
-def _state(marks: Collection[str], serving: bool) -> State:
+def state_of(marks: Collection[str], *, serving: bool) -> State:
+    """The state that follows from a version's marks, and from whether it is an arm of a current plan."""
     if lifecycle.RETIRED in marks:
         return "retired"
     if serving:

@@ -64,7 +64,7 @@ def brought_by(connection: sa.Connection, version: VersionId, endpoint: str) -> 
 
 def is_retired(connection: sa.Connection, version: VersionId) -> bool:
     """Whether the version was retired, and not restored."""
-    return lifecycle.RETIRED in version_facts.texts(connection, [version], version_facts.MARK).get(version, ())
+    return lifecycle.RETIRED in version_facts.marks_of(connection, version)
 
 
 def check_not_retired(connection: sa.Connection, version: VersionId, field: str) -> None:
