@@ -144,10 +144,9 @@ def statement(
     narrow: int | None = None,
 ) -> sa.Select[Any]:
     """What `search` asks: to go through the versions in order and look up what each has, or first to find those that meet `narrow`."""
-    value, source, of = _ordered(order)
-    key = (value, versions.c.model, versions.c.version)
+    key, source, of = _ordered(order)
     shown = (versions.c.at, versions.c.by, versions.c.about, versions.c.revision)
-    query = sa.select(versions.c.model, versions.c.version, *shown, *_told(), value.label("value")).select_from(source).where(*of)
+    query = sa.select(versions.c.model, versions.c.version, *shown, *_told(), key[0].label("value")).select_from(source).where(*of)
     for place, (wanted, negated) in enumerate(conditions):
         if place == narrow and isinstance(wanted, Has | Compares):
             clause: sa.ColumnElement[bool] = sa.tuple_(versions.c.model, versions.c.version).in_(_all_that(wanted))
@@ -155,7 +154,7 @@ def statement(
             clause = _clause(wanted, serving)
         query = query.where(sa.not_(clause) if negated else clause)
     if after is not None:
-        last = sa.tuple_(sa.literal(after.value), *map(sa.literal, after.version))
+        last = sa.tuple_(*map(sa.literal, (after.value, *after.version)[-len(key) :]))
         query = query.where(sa.tuple_(*key) < last if order.descending else sa.tuple_(*key) > last)
     return query.order_by(*(each.desc() if order.descending else each.asc() for each in key)).limit(limit)
 
@@ -174,15 +173,24 @@ def _told() -> Iterator[sa.ColumnElement[Any]]:
         yield text.scalar_subquery().label(name)
 
 
-def _ordered(order: Order) -> tuple[sa.ColumnElement[Any], sa.FromClause, list[sa.ColumnElement[bool]]]:
-    """The value that is ordered by, what it is read from, and what makes it this value."""
+class _Ordered(NamedTuple):
+    """The columns that are ordered by, the value first; what they are read from, and what makes it this value."""
+
+    key: tuple[sa.ColumnElement[Any], ...]
+    source: sa.FromClause
+    of: tuple[sa.ColumnElement[bool], ...] = ()
+
+
+def _ordered(order: Order) -> _Ordered:
+    """All of a key's columns are of one index, so that nothing is sorted."""
+    own = versions.c.model, versions.c.version
     if order.by == "registered":
-        return versions.c.at, versions, []
+        return _Ordered((versions.c.at, *own), versions)
     if order.by == "model":
-        return versions.c.model, versions, []
+        return _Ordered(own, versions)
     figure = version_facts.alias("figure")
-    both = sa.and_(figure.c.model == versions.c.model, figure.c.version == versions.c.version)
-    return figure.c.number, versions.join(figure, both), [figure.c.name == order.by, figure.c.number.is_not(None)]
+    of = (figure.c.name == order.by, figure.c.number.is_not(None))
+    return _Ordered((figure.c.number, figure.c.model, figure.c.version), versions.join(figure, sa.and_(*_of_version(figure))), of)
 
 
 def _clause(wanted: Wanted, serving: Collection[VersionId]) -> sa.ColumnElement[bool]:

@@ -101,7 +101,8 @@ def _words(term: _Term) -> Wanted:
     found = sorted(words(term.value))
     if not found:
         term.refuse("expected a word of letters or digits")
-    return AllOf(tuple(Has("word", word, begins=True) for word in found))
+    each = tuple(Has("word", word, begins=True) for word in found)
+    return each[0] if len(each) == 1 else AllOf(each)
 
 
 def _text(term: _Term) -> Wanted:

@@ -47,7 +47,7 @@ def test_the_card_tells_all(workshop):
     assert card.profile.features["mean radius"].mean == pytest.approx(14.127, abs=1e-3)
     assert sum(card.profile.outputs["label"].top.values()) == 569
     assert {"python", "scikit-learn", "scipy", "joblib", "onnxruntime", "skl2onnx", "numpy", "skops"} == set(card.versions)
-    assert (card.parameters["logisticregression__C"], card.parameters["logisticregression__max_iter"]) == (1.0, 1000)
+    assert (card.parameters["logisticregression__C"], card.parameters["logisticregression__max_iter"]) == (1.0, 500)
     assert 0 < card.seconds_per_row < 0.01
     assert len(msgspec.json.encode(card)) < 50_000
 
