@@ -35,9 +35,9 @@ def newest(connection: sa.Connection, model: str, alias: str, limit: int, before
     return [_row(row) for row in connection.execute(query.limit(limit))]
 
 
-def standing(connection: sa.Connection, model: str, alias: str, at: float) -> MoveRow | None:
-    """The last move until `at`: what the alias named then. None: it had never been set."""
-    row = connection.execute(_of(model, alias).where(alias_moves.c.at <= at).limit(1)).one_or_none()
+def standing(connection: sa.Connection, model: str, alias: str, before: float) -> MoveRow | None:
+    """The last move before that time: what the alias named then. None: it had never been set."""
+    row = connection.execute(_of(model, alias).where(alias_moves.c.at < before).limit(1)).one_or_none()
     return None if row is None else _row(row)
 
 

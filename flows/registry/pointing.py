@@ -15,7 +15,7 @@ from store import alias_moves, audit, registry
 from store.alias_moves import MoveRow
 from store.engine import Store
 
-MOST_MOVES = 1000
+_MILLISECOND = 1e-3
 
 
 def check_alias(alias: str) -> str:
@@ -88,10 +88,13 @@ def history(store: Store, model: str, alias: str, limit: int, before: int | None
 
 
 def named_at(store: Store, model: str, alias: str, at: float) -> dict[str, Any]:
-    """What an alias named at a time in seconds since the epoch; `version` is None before it was set, and after it was removed."""
+    """What an alias named at the end of a millisecond; `version` is None before it was set, and after it was removed.
+
+    So whoever asks for the time of a move, as it is shown, learns what it was moved to.
+    """
     with store.read() as connection:
         _check_known(connection, model, alias)
-        row = alias_moves.standing(connection, model, alias, at)
+        row = alias_moves.standing(connection, model, alias, at + _MILLISECOND)
     told: dict[str, str | None] = {"version": None, "since": None, "by": None, "reason": None}
     if row is not None:
         told = {"version": row.version and str(row.version), "since": to_rfc3339(row.at), "by": row.by, "reason": row.reason}

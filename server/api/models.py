@@ -10,7 +10,7 @@ from flask import Blueprint, Response, request
 from msgspec import Meta
 
 from core.errors import Invalid
-from core.ids import VersionId, check_name
+from core.ids import VersionId, check_name, parse_version
 from flows import learner, lifecycle
 from flows.registry import describing, showing
 from routing.changes import Who
@@ -72,10 +72,11 @@ def show_version(model: str, version: str) -> Response:
     return _version(f"{model}@{version}")
 
 
-@blueprint.get("/<model>/versions/<int:version>/events")
-def show_events(model: str, version: int) -> Response:
+@blueprint.get("/<model>/versions/<version>/events")
+def show_events(model: str, version: str) -> Response:
     """What happened to a version, also to one that was deleted."""
-    return answer({"version": f"{model}@{version}", "events": showing.events_of(home().store, VersionId(model, version))})
+    number = parse_version(f"{model}@{version}")
+    return answer({"version": str(number), "events": showing.events_of(home().store, number)})
 
 
 @blueprint.patch("/<model>/versions/<version>")
