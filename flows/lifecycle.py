@@ -135,7 +135,8 @@ def _check_plans(connection: sa.Connection, version: VersionId, endpoint: str, s
 def _check_learners(connection: sa.Connection, version: VersionId) -> None:
     """Neither its own learner may run, nor the one that has kept it and may be told to go on from it."""
     river = known.decode_card(registry.version_row(connection, version).card).river
-    base = None if river is None or river.learnt is None else parse_version(river.learnt.base)
+    learnt = None if river is None else river.learnt
+    base = parse_version(learnt.base) if learnt is not None and learnt.is_of(learnt.base) else None
     for each in (version, base):
         if each is not None and positions.get(connection, learner_reader(each)) is not None:
             raise Conflict(f"the learner of {each} runs, and may go on from {version}: stop it first", code="in-use")

@@ -63,6 +63,7 @@ def told(card: dict[str, Any]) -> list[str]:
     if compiled:
         lines.append(f"  compiled: {compiled['form']}: {compiled['reason']}")
     lines.append(f"  one row takes {card['seconds_per_row'] * 1e6:.0f} µs")
+    lines.append(f"  made with {', '.join(f'{name} {version}' for name, version in card['versions'].items())}")
     lines.extend(f"  note: {note}" for note in card.get("notes", ()))
     if card["aliases"]:
         lines.append(f"  aliases: {', '.join(card['aliases'])}")
