@@ -16,7 +16,7 @@ class Card(msgspec.Struct, frozen=True, kw_only=True):
     """What is served and how it came to be.
 
     `blobs` maps a role (`artefact`, `golden`, `code`) to the SHA-256 of its content. `layout` is what an estimator served natively
-    is handed, else None. `compiled`: None where the model came as ONNX. `tolerance` is the largest difference allowed
+    is handed, else None. `compiled`: None where the model came as ONNX or as a file of trees. `tolerance` is the largest difference allowed
     to golden rows. `seconds_per_row` was measured where the model was registered. `river`: what River models say beyond others.
     """
 
@@ -46,5 +46,5 @@ class Card(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def runtime(self) -> str:
-        """`linear`, `onnx`, `river` or `sklearn`."""
-        return self.format if self.format in ("linear", "onnx", "river") else "sklearn"
+        """`linear`, `onnx`, `treelite`, `river` or `sklearn`."""
+        return self.format if self.format in ("linear", "onnx", "treelite", "river") else "sklearn"

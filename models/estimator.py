@@ -32,7 +32,7 @@ def describe(estimator: Any) -> tuple[Task, tuple[Label, ...] | None]:
         return "regression", None
     classes = np.asarray(estimator.classes_) if not isinstance(estimator.classes_, list) else None
     if classes is None or classes.ndim != 1:
-        raise Rejected(f"the {name} predicts several labels per row; one label per row can be served")
+        raise Rejected(f"the {name} predicts several labels per row; choose one of them as output, counted from 0")
     return "classification", tuple(classes.tolist())
 
 

@@ -19,16 +19,20 @@ from server.cli.options import home, json_option, show, who
 @click.option("--target", help="The sample's column of true values.")
 @click.option("--alias", help="Point this alias at the new version, such as champion.")
 @click.option("--trust-pickle", is_flag=True, help="Load a pickle or joblib file: it can run any code, so only one of your own.")
+@click.option("--output", type=int, metavar="NUMBER", help="Of a model of several outputs serve this one, counted from 0.")
+@click.option("--classes", metavar="A,B,…", help="The classes of an XGBoost or LightGBM file, in the order of its numbers.")
 @learning_options
 @json_option
-def command(name: str, path: Path, as_json: bool, **given: Any) -> None:
+def command(name: str, path: Path, as_json: bool, classes: str | None, **given: Any) -> None:
     """Register the model PATH as the next version of NAME.
 
-    PATH is a file (.skops, .onnx, .pkl, .joblib), or a function of a Python file of your own that returns the model: model.py:build.
+    PATH is a file (.skops, .onnx, .json or .ubj of XGBoost, .txt of LightGBM, .pkl, .joblib), or a function of a Python file of your own
+    that returns the model: model.py:build.
     """
     from flows import register as flow
 
     here = home(make=True)
-    version = flow.register(here.store, here.blobs, name, path, who(), journal_end=here.place.journal_end, **given)
+    named = None if classes is None else [part.strip() for part in classes.split(",")]
+    version = flow.register(here.store, here.blobs, name, path, who(), classes=named, journal_end=here.place.journal_end, **given)
     card = flow.show_version(here.store, str(version))
     show(card, "\n".join(told(card)), as_json=as_json)
