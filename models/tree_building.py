@@ -52,13 +52,15 @@ def from_trees(source: Source, table: Sample | None, target: str | None, output:
     trees = tree_files.trees(source)
     model = treelite.Model.deserialize_bytes(trees)
     answer = _answer(model, said)
+    if said.names is not None and len(said.names) != model.num_feature:
+        raise Rejected(f"the file names {len(said.names)} columns, and its trees take {model.num_feature}")
     names = said.names if table is None else _as_in(table, said.names)
     features, chosen, notes = take(table, names, model.num_feature, target)
     _check_texts(features, said, chosen is not None)
     if answer.task != "classification" and classes is not None:
         raise Invalid("classes: the model answers a value and has no classes", field="classes")
-    labels = _labels(answer.classes, classes, table, target) if answer.task == "classification" else None
-    signature = Signature(features, answer.task, labels, target)
+    named = labels(answer.classes, classes, table, target) if answer.task == "classification" else None
+    signature = Signature(features, answer.task, named, target)
     columns = tuple(Column(place, said.categories.get(place)) for place in range(model.num_feature)) if said.categories else None
     data = msgspec.msgpack.encode(Ensemble(trees, answer.link, answer.scale, _chosen(answer.targets, output), columns))
     rows = chosen.rows() if chosen else [signature.blank()]
@@ -108,15 +110,16 @@ def _check_texts(features: Sequence[Feature], said: Told, sampled: bool) -> None
         raise Rejected(f"column {texts[0]!r} of the sample holds text, where the model takes numbers")
 
 
-def _labels(count: int, given: Sequence[str] | None, table: Sample | None, target: str | None) -> tuple[Label, ...]:
-    """The classes by number, in the types of the target's own values.
+def labels(count: int, given: Sequence[str] | None, table: Sample | None, target: str | None) -> tuple[Label, ...]:
+    """The `count` classes of a file by their numbers: as `given`, in the types of the target's own values, else the numbers themselves.
 
-    Which of them is which is never guessed: the file may number them in any order.
+    Which of them is which is never guessed, for a file may number them in any order: raises Invalid where the target holds others than
+    numbers from 0, or true and false, and none are given; or where those given are too few, too many, or not those of the target.
     """
     values = [] if table is None or target is None else [value for value in table.columns[target] if value is not None]
     found: list[Label] = list(dict.fromkeys(values))
     if given is None:
-        if len(found) <= count and all(type(value) is bool for value in found) and found:
+        if count == 2 and found and all(type(value) is bool for value in found):
             return (False, True)
         if all(type(value) is int and 0 <= value < count for value in found):
             return tuple(range(count))

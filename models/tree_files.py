@@ -73,7 +73,7 @@ def trees(source: Source) -> bytes:
         try:
             done = subprocess.run(command, capture_output=True, timeout=SECONDS, check=False)  # noqa: S603 - our own module
         except subprocess.TimeoutExpired:
-            raise _unreadable(source, f"reading it took more than {SECONDS} seconds") from None
+            raise _unreadable(source, f"reading it took more than {SECONDS} s") from None
         if done.returncode < 0:
             raise _unreadable(source, f"its parser crashed (signal {-done.returncode})")
         if done.returncode > 0:

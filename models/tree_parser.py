@@ -19,6 +19,9 @@ MEMORY = 4 * 2**30
 """Bytes of address space, beside 20 times the file."""
 
 
+MOST_FEATURES = 100_000
+
+
 def main(form: str, source: str, target: str) -> int:
     """Writes the trees in treelite's own form to `target`; 1 with a line on standard error where they cannot be read."""
     import treelite
@@ -42,6 +45,8 @@ def main(form: str, source: str, target: str) -> int:
 
 def _check(model: Any) -> None:
     """Raises ValueError where a tree is none, asks for a feature that does not exist, or holds a number that is not finite."""
+    if model.num_feature > MOST_FEATURES:
+        raise ValueError(f"it takes {model.num_feature} columns; at most {MOST_FEATURES} can be served")
     if model.num_tree == 0:
         raise ValueError("it holds no trees")
     if not np.isfinite(model.get_header_accessor().get_field("base_scores")).all():

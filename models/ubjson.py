@@ -65,6 +65,8 @@ class _Reader:
     def _announced(self) -> tuple[str | None, int | None]:
         """The type and the number of a container's values, where they stand before them."""
         kind = self.marker() if self._is_next("$") else None
+        if kind is not None and kind in _WORDS:  # they take no bytes, so any number of them could be announced
+            raise IndexError(f"values of the type {kind}")
         return kind, self._length() if self._is_next("#") else None
 
     def _is_next(self, marker: str) -> bool:

@@ -84,6 +84,13 @@ def _categories() -> Data:
     return given._replace(features=given.features.astype({"size": "category"}))
 
 
+def _sizes() -> Data:
+    """Categories of text and of numbers, with holes."""
+    given = _mixed_with_holes()
+    features = given.features[["mean smoothness", "size", "texture grade"]]
+    return given._replace(features=features.astype({"size": "category", "texture grade": "category"}))
+
+
 def _array_of_text() -> Data:
     """Two columns of text as one array of objects."""
     given = _mixed()
@@ -94,6 +101,24 @@ def _texts() -> Data:
     words = ["good", "bad", "fine", "poor"]
     texts = [f"a {first} film with {second} actors" for first in words for second in words] * 4
     return Data(pd.DataFrame({"text": texts}), np.array(["good" in text or "fine" in text for text in texts]), named=False)
+
+
+def _codes() -> Data:
+    """Numbers, and whole numbers that stand for categories."""
+    given = _mixed_with_holes()
+    return Data(given.features.iloc[:, :3].assign(grade=given.features["texture grade"] % 5), given.target, named=False)
+
+
+def _two_targets() -> Data:
+    """Diabetes with two true values a row."""
+    given = _bunch(datasets.load_diabetes())
+    return given._replace(target=np.column_stack([given.target, 300 - given.target + 50 * given.features["bmi"]]))
+
+
+def _shares() -> Data:
+    """Diabetes with a target between 0 and 1."""
+    given = _bunch(datasets.load_diabetes())
+    return given._replace(target=given.target / 400)
 
 
 def _subset(given: Data, rows: int) -> Data:
@@ -111,8 +136,12 @@ _SETS: dict[str, Callable[[], Data]] = {
     "mixed": _mixed,
     "mixed-missing": _mixed_with_holes,
     "categories": _categories,
+    "sizes": _sizes,
     "array-of-text": _array_of_text,
     "texts": _texts,
+    "codes": _codes,
+    "two-targets": _two_targets,
+    "shares": _shares,
 }
 
 
