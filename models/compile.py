@@ -15,7 +15,7 @@ import msgspec
 from core.errors import ModelFailed
 from core.values import Output, Row
 from models import golden
-from models.estimator import Layout
+from models.estimator import Layout, parts
 from models.linear import LinearRuntime, linear_form
 from models.onnx_runtime import OnnxRuntime
 from models.parity import CLOSE, SAME, largest
@@ -127,19 +127,35 @@ def _convert(estimator: Any, signature: Signature, layout: Layout, width: Width)
     from models.graph import only_label
     from models.trees import converters, declare, shapes
 
-    probabilities = hasattr(estimator, "predict_proba")
     model = convert_sklearn(
         estimator,
         initial_types=_initial_types(signature, layout, width),
-        options={"zipmap": False} if probabilities else None,
+        options=_options(estimator),
         custom_conversion_functions=converters(),
         custom_shape_calculators=shapes(),
     )
     declare(model)
-    if signature.task == "classification" and not probabilities:
+    if signature.task == "classification" and not hasattr(estimator, "predict_proba"):
         only_label(model)
     data: bytes = model.SerializeToString()
     return data
+
+
+def _options(estimator: Any) -> dict[Any, Any] | None:
+    """Probabilities as a matrix; where there are none, linear classifiers give raw scores, which alone they can in float64.
+
+    How a vote's `transform` answers is not served, and its converter wants it otherwise than it is by default.
+    """
+    from sklearn.linear_model import Perceptron, RidgeClassifier, RidgeClassifierCV, SGDClassifier
+    from sklearn.svm import LinearSVC
+
+    for part in parts(estimator):
+        if hasattr(part, "flatten_transform"):
+            part.flatten_transform = False
+    if hasattr(estimator, "predict_proba"):
+        return {"zipmap": False}
+    linear = [part for part in parts(estimator) if type(part) in (LinearSVC, RidgeClassifier, RidgeClassifierCV, Perceptron, SGDClassifier)]
+    return {id(part): {"raw_scores": True} if type(part) is LinearSVC else {"raw_scores": True, "zipmap": False} for part in linear} or None
 
 
 def _initial_types(signature: Signature, layout: Layout, width: Width) -> list[tuple[str, Any]]:

@@ -29,10 +29,11 @@ def register(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Packag
 
 
 def _register(name: str, folder: Path) -> Package:
-    given = data(CASES[name].data)
-    given.features.assign(outcome=given.target).to_csv(folder / "sample.csv", index=False)
+    given, output = data(CASES[name].data), CASES[name].output
+    target = given.target if output is None else given.target[:, output]
+    given.features.assign(outcome=target).to_csv(folder / "sample.csv", index=False)
     skops_io.dump(fitted(name), folder / "model.skops")
-    return build(folder / "model.skops", sample=folder / "sample.csv", target="outcome", trust_pickle=False)
+    return build(folder / "model.skops", sample=folder / "sample.csv", target="outcome", trust_pickle=False, output=output)
 
 
 @pytest.fixture(scope="session")
