@@ -27,7 +27,7 @@ from models.draft import UNCHECKED, Draft, take
 from models.estimator import Layout, arranger, describe, fitted_count, fitted_names, layouts, takes_text
 from models.learner.settings import Learning
 from models.onnx_runtime import OnnxRuntime
-from models.outputs import check, only
+from models.outputs import check, only, refuse_several
 from models.package import Package, load
 from models.parity import CLOSE, SAME, largest
 from models.profile import profile
@@ -128,6 +128,7 @@ def _is_river(model: Any) -> bool:
 def _from_estimator(source: Source, given: Any, table: Sample | None, target: str | None, output: int | None) -> Draft:
     original = given if output is None else only(given, output)
     task, classes = describe(original)
+    refuse_several(original)
     if table is None and takes_text(original):
         raise Rejected("the model takes text, and which columns hold it is not known; give a sample")
     features, chosen, notes = take(table, fitted_names(original), fitted_count(original), target)

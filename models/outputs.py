@@ -35,7 +35,7 @@ def only(estimator: Any, output: int) -> Any:
         chosen = copy(found)
         chosen.steps = [*found.steps[:-1], (found.steps[-1][0], only(found.steps[-1][1], output))]
         return chosen
-    kind = next((kind for kind in _kinds() if isinstance(found, kind.classes)), None)
+    kind = _kind(found)
     if kind is None:
         raise Rejected(f"one output of a {type(found).__name__} cannot be served by itself; train a model of that output alone")
     count = kind.count(found)
@@ -46,12 +46,30 @@ def only(estimator: Any, output: int) -> Any:
     return kind.cut(found, output)
 
 
+def refuse_several(estimator: Any) -> None:
+    """Raises Rejected where a fitted estimator is known to answer several outputs per row."""
+    from sklearn.pipeline import Pipeline
+
+    found = getattr(estimator, "best_estimator_", estimator)
+    if isinstance(found, Pipeline):
+        refuse_several(found.steps[-1][1])
+        return
+    kind = _kind(found)
+    if kind is not None and kind.count(found) > 1:
+        several = f"the {type(found).__name__} answers {kind.count(found)} outputs per row"
+        raise Rejected(f"{several}; choose one of them as output, counted from 0")
+
+
 def check(answered: Any, whole: Any, output: int) -> None:
     """Raises ModelFailed where what the cut estimator `answered` is not the column `output` of what the `whole` one does."""
     alone, among = np.asarray(answered), np.asarray(whole)[:, output]
     same = np.allclose(alone, among, rtol=SAME, atol=SAME) if among.dtype.kind == "f" else np.array_equal(alone, among)
     if not same:
         raise ModelFailed(f"output {output} by itself is answered otherwise than among the others")
+
+
+def _kind(estimator: Any) -> Kind | None:
+    return next((kind for kind in _kinds() if isinstance(estimator, kind.classes)), None)
 
 
 def _kinds() -> list[Kind]:

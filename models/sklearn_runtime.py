@@ -35,18 +35,10 @@ class SklearnRuntime:
         try:
             with self._threads.limit(limits=1):
                 given = self._arrange(rows)
-                answered = _one_each(np.asarray(self._estimator.predict(given)))
+                answered = np.asarray(self._estimator.predict(given)).ravel().tolist()
                 probabilities = self._estimator.predict_proba(given).tolist() if self.gives_probabilities else None
         except (Exception, SystemExit, KeyboardInterrupt) as error:  # whatever an estimator raises is its failure
             raise ModelFailed(f"the model failed: {said(error)}") from error
         if not self._classifies:
             return self._answers.values(list(map(float, answered)), len(rows))
         return self._answers.labels(answered, probabilities, len(rows))
-
-
-def _one_each(answered: Any) -> list[Any]:
-    """One answer per row, also where a model wraps each in a list of one; raises ValueError where there are several."""
-    if answered.ndim == 2 and answered.shape[1] > 1:
-        raise ValueError(f"{answered.shape[1]} outputs per row; choose one of them as output, counted from 0")
-    answers: list[Any] = answered.ravel().tolist()
-    return answers
