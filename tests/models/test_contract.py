@@ -18,9 +18,12 @@ from models.package import load
 from models.parity import largest
 from models.sklearn_runtime import SklearnRuntime
 from models.treelite_runtime import TreeliteRuntime
-from tests.models.model_zoo import CASES, F32, F64, LINEAR, NATIVE, TREES, answers, data, fitted, rows
+from tests.models.model_zoo import CASES, F32, F64, LINEAR, NATIVE, TREES, answers, fitted, rows
+from tests.models.table import PATH, ROW, SERVED
+from tests.models.zoo_data import data
 
 COMPILED = {LINEAR: LinearRuntime, F64: OnnxRuntime, TREES: TreeliteRuntime, F32: OnnxRuntime}
+DOCUMENTED = ROW.findall(PATH.read_text(encoding="utf-8"))
 NAMES = {LINEAR: "linear", F64: "onnx", TREES: "treelite", F32: "onnx", NATIVE: "sklearn"}
 RUNTIMES = [(name, runtime) for name, case in CASES.items() for runtime in dict.fromkeys(("sklearn", NAMES[case.form]))]
 
@@ -87,11 +90,15 @@ def test_what_a_model_cannot_take_is_its_failure(subject):
 
 @pytest.mark.parametrize("name", CASES)
 def test_the_form_is_the_one_documented(name, register):
-    """Each estimator ends up compiled, or native, as the docs say."""
+    """Each estimator ends up compiled, or native, as the docs say, and differs by no more than they say."""
     card, _ = register(name)
     assert card.compiled.form == CASES[name].form
     assert card.runtime == NAMES[card.compiled.form]
     assert card.compiled.rows == len(data(CASES[name].data).features)
+    _, _, served, shown = DOCUMENTED[list(CASES).index(name)]
+    assert served == SERVED[card.compiled.form]
+    assert (shown == "") == (card.compiled.form == NATIVE)
+    assert not shown or card.compiled.max_difference <= 10.0 ** int(shown)
 
 
 @pytest.mark.parametrize("name", CASES)

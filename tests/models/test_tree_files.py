@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from functools import cache, partial
 from importlib.util import find_spec
-from pathlib import Path
 
 import msgspec
 import numpy as np
@@ -18,36 +16,12 @@ from models.card import Card
 from models.package import load
 from models.sample import Sample
 from models.tree_building import labels
-from tests.models.model_zoo import data
+from tests.models.boosters.answers import ANSWERS, DATA, FOLDER, TARGETS
+from tests.models.zoo_data import data
 
-FOLDER = Path(__file__).parent / "boosters"
-ANSWERS = json.loads((FOLDER / "answers.json").read_text())
 OF_FLOAT32 = 2e-6
 """XGBoost adds float32, in another order than treelite; relative where numbers are larger than 1."""
 OF_FLOAT64 = 1e-12
-
-DATA = {
-    "labels.json": "cancer-missing",
-    "labels.ubj": "cancer-missing",
-    "classes.json": "iris",
-    "values.ubj": "diabetes-missing",
-    "counts.json": "diabetes",
-    "named.ubj": "cancer-named",
-    "codes.ubj": "codes",
-    "targets.ubj": "two-targets",
-    "labels.txt": "cancer-missing",
-    "classes.txt": "iris",
-    "one-against-all.txt": "iris",
-    "values.txt": "diabetes-missing",
-    "squares.txt": "diabetes",
-    "gamma.txt": "diabetes",
-    "shares.txt": "shares",
-    "named.txt": "cancer-named",
-    "codes.txt": "codes",
-    "categories.txt": "sizes",
-}
-TARGETS = {"targets.ubj": 1}
-"""The output that is asked of it."""
 
 
 def registered(folder, name, edit=lambda content: content, features=None, target=None, sampled=True, **asked):

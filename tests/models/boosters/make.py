@@ -14,7 +14,7 @@ import lightgbm
 import numpy as np
 import xgboost
 
-from tests.models.model_zoo import data
+from tests.models.zoo_data import data
 
 HERE = Path(__file__).parent
 ROWS = 40
