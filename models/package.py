@@ -120,7 +120,7 @@ def _runtime(card: Card, read_blob: Callable[[str], bytes]) -> Runtime:
     if card.format == "onnx":
         return OnnxRuntime(artefact, card.signature)
     if card.format == "treelite":
-        from models.treelite_runtime import TreeliteRuntime  # here, because it brings in 25 MB that few models need
+        from models.treelite_runtime import TreeliteRuntime  # here, because most workers never need treelite
 
         return TreeliteRuntime(artefact, card.signature)
     from models.sklearn_runtime import SklearnRuntime  # here, because most workers never need scikit-learn
