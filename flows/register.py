@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from core.ids import VersionId, check_name
@@ -33,12 +33,15 @@ def register(
     alias: str | None = None,
     trust_pickle: bool = False,
     learning: Learning = None,
+    output: int | None = None,
+    classes: Sequence[str] | None = None,
     about: About = NOTHING_SAID,
     journal_end: Callable[[], Position] = lambda: START,
 ) -> VersionId:
     """The next version of `model`, made from the file or factory at `path`; raises Rejected, Invalid or Malformed with the reason.
 
     `about` is what people say of it; NotFound where a parent does not exist. Conflict where `alias` has a rule: no new version meets one.
+    `output` and `classes` are what `models.building.build` takes them for.
     Where it learns, its learner begins at `journal_end`: with what comes from now on.
     """
     check_name(model, "model")
@@ -48,7 +51,7 @@ def register(
         rules.check_new(store, model, pointing.check_alias(alias))
     from models.building import build  # here, because workers load what they never build
 
-    built = build(path, sample=sample, target=target, trust_pickle=trust_pickle, learning=learning)
+    built = build(path, sample=sample, target=target, trust_pickle=trust_pickle, learning=learning, output=output, classes=classes)
     # Blobs first: a version that can be seen can be loaded.
     for content in built.blobs.values():
         blobs.put(content)

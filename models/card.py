@@ -17,7 +17,7 @@ class Card(msgspec.Struct, frozen=True, kw_only=True):
     """What is served and how it came to be.
 
     `blobs` maps a role (`artefact`, `golden`, `code`) to the SHA-256 of its content. `layout` is what an estimator served natively
-    is handed, else None. `compiled`: None where the model came as ONNX. `tolerance` is the largest difference allowed
+    is handed, else None. `compiled`: None where the model came as ONNX or as a file of trees. `tolerance` is the largest difference allowed
     to golden rows. `versions` are those of Python and of the packages that the model was made with and is served with.
     `seconds_per_row` was measured where the model was registered. `river`: what River models say beyond others. `parameters` are the
     simple hyper-parameters that a scikit-learn estimator says it has.
@@ -50,5 +50,5 @@ class Card(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def runtime(self) -> str:
-        """`linear`, `onnx`, `river` or `sklearn`."""
-        return self.format if self.format in ("linear", "onnx", "river") else "sklearn"
+        """`linear`, `onnx`, `treelite`, `river` or `sklearn`."""
+        return self.format if self.format in ("linear", "onnx", "treelite", "river") else "sklearn"

@@ -119,6 +119,10 @@ def _runtime(card: Card, read_blob: Callable[[str], bytes]) -> Runtime:
         return LinearRuntime(artefact, card.signature)
     if card.format == "onnx":
         return OnnxRuntime(artefact, card.signature)
+    if card.format == "treelite":
+        from models.treelite_runtime import TreeliteRuntime  # here, because most workers never need treelite
+
+        return TreeliteRuntime(artefact, card.signature)
     from models.sklearn_runtime import SklearnRuntime  # here, because most workers never need scikit-learn
 
     if card.layout is None:

@@ -13,7 +13,7 @@ from sklearn.cluster import KMeans
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
-from sklearn.multioutput import MultiOutputClassifier
+from sklearn.multioutput import MultiOutputClassifier, RegressorChain
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
@@ -132,7 +132,8 @@ def test_columns_left_out_are_noted(workshop):
         (KMeans(2, n_init=1).fit(np.eye(3)), "holds a KMeans; expected a fitted scikit-learn classifier or regressor"),
         ({"model": 1}, "holds a dict; expected"),
         (MultiOutputClassifier(LogisticRegression()).fit(np.eye(4), np.eye(4)[:, :2].astype(int)), "predicts several labels per row"),
-        (LinearRegression().fit(np.eye(4), np.eye(4)[:, :2]), "answered 2 numbers where 1 were expected"),
+        (LinearRegression().fit(np.eye(4), np.eye(4)[:, :2]), "the LinearRegression answers 2 outputs per row"),
+        (RegressorChain(LinearRegression()).fit(np.eye(4), np.eye(4)[:, :2]), "answered 2 numbers where 1 were expected"),
     ],
 )
 def test_what_is_no_model_is_refused(workshop, model, message):

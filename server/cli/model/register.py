@@ -22,13 +22,16 @@ from server.cli.usage import options_as_given
 @click.option("--target", help="The sample's column of true values.")
 @click.option("--alias", help="Point this alias at the new version, such as champion.")
 @click.option("--trust-pickle", is_flag=True, help="Load a pickle or joblib file: it can run any code, so only one of your own.")
+@click.option("--output", type=int, metavar="NUMBER", help="Of a model of several outputs serve this one, counted from 0.")
+@click.option("--classes", metavar="A,B,…", help="The classes of an XGBoost or LightGBM file, in the order of its numbers.")
 @about_options
 @learning_options
 @json_option
-def command(name: str, path: Path, as_json: bool, said: dict[str, Any], **given: Any) -> None:
+def command(name: str, path: Path, as_json: bool, said: dict[str, Any], classes: str | None, **given: Any) -> None:
     """Register the model PATH as the next version of NAME.
 
-    PATH is a file (.skops, .onnx, .pkl, .joblib), or a function of a Python file of your own that returns the model: model.py:build.
+    PATH is a file (.skops, .onnx, .json or .ubj of XGBoost, .txt of LightGBM, .pkl, .joblib), or a function of a Python file of your own
+    that returns the model: model.py:build.
     """
     from flows import register as flow
     from flows.registry import origins
@@ -36,6 +39,9 @@ def command(name: str, path: Path, as_json: bool, said: dict[str, Any], **given:
     with options_as_given():
         about = merge(About(), patch({"commit": origins.commit_of(Path.cwd()), **said}, About()))
     here = home(make=True)
-    version = flow.register(here.store, here.blobs, name, path, who(), about=about, journal_end=here.place.journal_end, **given)
+    named = None if classes is None else [part.strip() for part in classes.split(",")]
+    version = flow.register(
+        here.store, here.blobs, name, path, who(), about=about, classes=named, journal_end=here.place.journal_end, **given
+    )
     card = flow.show_version(here.store, str(version))
     show(card, "\n".join(told(card)), as_json=as_json)
