@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,8 @@ from flows import known
 from flows.learning.learners import learner_reader
 from models.about import About
 from models.learner.settings import Learning
+from models.remote.description import NO_OUTPUTS, Role
+from models.remote.servers import NONE, Remotes
 from routing.changes import Who
 from store import audit, positions, registry
 from store.blobs import Blobs
@@ -39,11 +41,15 @@ def register(
     trust_pickle: bool = False,
     learning: Learning = None,
     about: About = NOTHING_SAID,
+    remotes: Remotes = NONE,
+    remote_outputs: Mapping[Role, str] = NO_OUTPUTS,
     journal_end: Callable[[], Position] = lambda: START,
 ) -> VersionId:
-    """The next version of `model`, made from the file or factory at `path`; raises Rejected, Invalid or Malformed with the reason.
+    """The next version of `model`, made from the file, factory or remote model that `path` names.
 
-    `about` is what people say of it.
+    Raises Rejected, Invalid or Malformed with the reason.
+    `about` is what people say of it. `remotes` are the servers that there are, `remote_outputs` says which of a remote model's outputs is
+    what, where it is not plain.
     Where it learns, its learner begins at `journal_end`: with what comes from now on.
     """
     check_name(model, "model")
@@ -51,7 +57,15 @@ def register(
         check_alias(alias)
     from models.building import build  # here, because workers load what they never build
 
-    built = build(path, sample=sample, target=target, trust_pickle=trust_pickle, learning=learning)
+    built = build(
+        path,
+        sample=sample,
+        target=target,
+        trust_pickle=trust_pickle,
+        learning=learning,
+        remotes=remotes,
+        remote_outputs=remote_outputs,
+    )
     # Blobs first: a version that can be seen can be loaded.
     for content in built.blobs.values():
         blobs.put(content)

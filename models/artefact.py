@@ -15,8 +15,8 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 
 from core.errors import Rejected
 
-Format: TypeAlias = Literal["linear", "onnx", "skops", "pickle", "river"]
-"""Of what is stored; no file of a user's is `linear`, and one of `river` is a pickle."""
+Format: TypeAlias = Literal["linear", "onnx", "skops", "pickle", "river", "remote"]
+"""Of what is stored; no file of a user's is `linear`, one of `river` is a pickle, and one of `remote` says where the model is."""
 
 FORMATS: dict[str, Format] = {".skops": "skops", ".onnx": "onnx", ".pkl": "pickle", ".pickle": "pickle", ".joblib": "pickle"}
 MOST_BYTES = 2**31 - 1

@@ -8,7 +8,7 @@ from __future__ import annotations
 import platform
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,9 @@ from models.onnx_runtime import OnnxRuntime
 from models.package import Package, load
 from models.parity import CLOSE, SAME, largest
 from models.profile import profile
+from models.remote.description import NO_OUTPUTS, Role
+from models.remote.registering import Wanted, from_remote, is_remote
+from models.remote.servers import NONE, Remotes
 from models.runtime import whole
 from models.sample import Sample
 from models.signature import Feature, Signature, Task, infer, numbered, unseen
@@ -42,25 +45,45 @@ PROBABLE = 1e-3
 """How far a row's probabilities may be from adding up to 1, before they are taken for scores of another kind."""
 
 
-def build(path: Path, *, sample: Path | None, target: str | None, trust_pickle: bool, learning: Learning = None) -> Package:
+def build(
+    path: Path,
+    *,
+    sample: Path | None,
+    target: str | None,
+    trust_pickle: bool,
+    learning: Learning = None,
+    remotes: Remotes = NONE,
+    remote_outputs: Mapping[Role, str] = NO_OUTPUTS,
+) -> Package:
     """Audits, compiles where parity holds, profiles and packages the model at `path`, then loads the package once.
 
-    `path` is a model file, or a function in a Python file (`model.py:build`). `sample` is a CSV or Parquet file of rows that the
+    `path` is a model file, a function in a Python file (`model.py:build`), or a model on one of the servers `remotes`
+    (`remote:staging/credit`), of which `remote_outputs` may say which output is what. `sample` is a CSV or Parquet file of rows that the
     model knows, `target` its column of true values. Raises Rejected where the model may not or cannot be served, Invalid or
     Malformed where the sample or what is asked of its learning will not do.
     """
-    source = _made(path) if factory.is_factory(path) else artefact.read(path, trust_pickle=trust_pickle)
+    source = _source(path, trust_pickle)
+    if remote_outputs and source.format != "remote":
+        raise Invalid(
+            f"remote_output: only a model on another server has outputs to name, and {source.name} is none", field="remote_output"
+        )
     table = None if sample is None else samples.read(sample)
     try:
         with warnings.catch_warnings(record=True) as caught:  # those of converters say nothing that parity does not
             warnings.simplefilter("always")
-            draft = _draft(source, table, target, learning)
-            return _finish(source, draft, [*draft.notes, *_older(caught)])
+            draft = _draft(source, table, target, learning, Wanted(remotes, remote_outputs))
+            return _finish(source, draft, [*draft.notes, *_older(caught)], remotes)
     except ModelFailed as error:
         tried = "a row of zeros; if it needs other values, give a sample" if table is None else "its own sample"
         raise Rejected(f"{source.name}: {error.message}, tried on {tried}") from error
     except Rejected as error:
         raise Rejected(f"{source.name}: {error.message}") from error
+
+
+def _source(path: Path, trust_pickle: bool) -> Source:
+    if is_remote(path):
+        return Source(str(path), "remote", b"", "")
+    return _made(path) if factory.is_factory(path) else artefact.read(path, trust_pickle=trust_pickle)
 
 
 def _made(path: Path) -> Source:
@@ -69,14 +92,16 @@ def _made(path: Path) -> Source:
     return Source(made.name, "pickle", made.data, artefact.digest(made.source), made.source)
 
 
-def _draft(source: Source, table: Sample | None, target: str | None, learning: Learning) -> Draft:
-    original = None if source.format == "onnx" else artefact.load_estimator(source.data, source.format)
+def _draft(source: Source, table: Sample | None, target: str | None, learning: Learning, wanted: Wanted) -> Draft:
+    original = None if source.format in ("onnx", "remote") else artefact.load_estimator(source.data, source.format)
     if _is_river(original):
         from models.river_building import from_river  # here, because it needs River, and most models do not
 
         return from_river(source, original, table, target, learning)
     if learning is not None:
         raise Invalid(f"learn: only a River model learns while it serves, and {source.name} holds none", field="learn")
+    if source.format == "remote":
+        return from_remote(source.name, table, target, wanted)
     return _from_onnx(source, table, target) if original is None else _from_estimator(source, original, table, target)
 
 
@@ -192,7 +217,7 @@ def _probable(output: Output) -> bool:
     return min(shares) >= -PROBABLE and abs(sum(shares) - 1) <= PROBABLE
 
 
-def _finish(source: Source, draft: Draft, notes: Sequence[str]) -> Package:
+def _finish(source: Source, draft: Draft, notes: Sequence[str], remotes: Remotes) -> Package:
     """The package, once it has been loaded as a worker will load it."""
     contents = {"artefact": draft.data}
     if source.code is not None and draft.format in ("pickle", "river"):
@@ -210,10 +235,10 @@ def _finish(source: Source, draft: Draft, notes: Sequence[str]) -> Package:
         tolerance=draft.tolerance,
         versions={"python": platform.python_version(), **{name: version(name) for name in (*PACKAGES, *(RIVER if draft.river else ()))}},
         source=source.name,
-        source_digest=source.digest,
+        source_digest=source.digest or blobs["artefact"],
         seconds_per_row=0.0,
         notes=tuple(notes),
         river=draft.river,
     )
-    loaded = load(card, {blobs[role]: content for role, content in contents.items()}.__getitem__)
+    loaded = load(card, {blobs[role]: content for role, content in contents.items()}.__getitem__, remotes)
     return Package(msgspec.structs.replace(card, seconds_per_row=loaded.seconds_per_row), contents)

@@ -12,6 +12,7 @@ import msgspec
 from core.settings import PREFIX, Settings, from_environment
 from flows.deploy import Place
 from journal import segments
+from models.remote.servers import Remotes, from_settings
 from store import engine
 from store.blobs import Blobs
 from store.engine import Store
@@ -28,6 +29,7 @@ class Home(NamedTuple):
     blobs: Blobs
     journal: Path
     metrics: Path
+    remotes: Remotes
 
     @property
     def snapshot_key(self) -> Path:
@@ -69,4 +71,5 @@ def to_env(settings: Settings) -> dict[str, str]:
 
 def _home(settings: Settings, store: Store) -> Home:
     path = Path(settings.home)
-    return Home(settings, path, store, Blobs(path / "blobs"), path / "journal", path / "metrics")
+    remotes = from_settings(settings.remotes, settings.remote_token_files)
+    return Home(settings, path, store, Blobs(path / "blobs"), path / "journal", path / "metrics", remotes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
@@ -66,6 +67,13 @@ def newest_versions(connection: sa.Connection, model: str, limit: int) -> list[V
     """At most so many versions of a model, newest first; [] where there is no such model."""
     rows = connection.execute(_of(versions, model).order_by(versions.c.version.desc()).limit(limit))
     return [_version_row(VersionId(model, row.version), row) for row in rows]
+
+
+def newest_first(connection: sa.Connection) -> Iterator[VersionRow]:
+    """The versions of all models, the one that was registered last first."""
+    query = sa.select(versions).order_by(versions.c.at.desc(), versions.c.version.desc())
+    rows = connection.execute(query.execution_options(yield_per=100))
+    return (_version_row(VersionId(row.model, row.version), row) for row in rows)
 
 
 def list_aliases(connection: sa.Connection, model: str) -> list[AliasRow]:

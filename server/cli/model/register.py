@@ -10,6 +10,7 @@ import click
 from server.cli.learning import learning_options
 from server.cli.model.cards import told
 from server.cli.options import home, json_option, show, who
+from server.cli.usage import options_as_given
 
 
 @click.command("register")
@@ -19,16 +20,21 @@ from server.cli.options import home, json_option, show, who
 @click.option("--target", help="The sample's column of true values.")
 @click.option("--alias", help="Point this alias at the new version, such as champion.")
 @click.option("--trust-pickle", is_flag=True, help="Load a pickle or joblib file: it can run any code, so only one of your own.")
+@click.option("--remote-output", "outputs", multiple=True, help="ROLE=NAME of a remote model's output: label, probabilities or value.")
 @learning_options
 @json_option
-def command(name: str, path: Path, as_json: bool, **given: Any) -> None:
+def command(name: str, path: Path, outputs: tuple[str, ...], as_json: bool, **given: Any) -> None:
     """Register the model PATH as the next version of NAME.
 
-    PATH is a file (.skops, .onnx, .pkl, .joblib), or a function of a Python file of your own that returns the model: model.py:build.
+    PATH is a file (.skops, .onnx, .pkl, .joblib), a function of a Python file of your own that returns the model (model.py:build), or a
+    model on another server that TILTYARD_REMOTES names: remote:SERVER/MODEL[@VERSION].
     """
     from flows import register as flow
+    from models.remote.roles import named
 
+    with options_as_given():
+        given["remote_outputs"] = named(outputs)
     here = home(make=True)
-    version = flow.register(here.store, here.blobs, name, path, who(), journal_end=here.place.journal_end, **given)
+    version = flow.register(here.store, here.blobs, name, path, who(), remotes=here.remotes, journal_end=here.place.journal_end, **given)
     card = flow.show_version(here.store, str(version))
     show(card, "\n".join(told(card)), as_json=as_json)
