@@ -6,6 +6,7 @@ import json
 import socket
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any, NamedTuple, TypeAlias
 
 from models.remote.servers import Remotes, Server
@@ -59,7 +60,8 @@ class ForeignServer:
         """Close all connections, as a server may that has been idle."""
         with self._lock:
             for found in self._sockets:
-                found.shutdown(socket.SHUT_RDWR)
+                with suppress(OSError):  # the other side has closed it
+                    found.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
         """End, and wait for it."""

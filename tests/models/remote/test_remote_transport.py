@@ -168,42 +168,62 @@ def test_a_request_that_was_being_answered_is_not_sent_again(foreign: ForeignSer
     assert (foreign.opened, len(foreign.requests)) == (1, 2)
 
 
-def test_connections_are_bounded(foreign: ForeignServer) -> None:
-    """However many ask at once, the server has at most 16 to answer; the others wait for their turn within their own limit."""
-    lock, free, busy = threading.Lock(), threading.Event(), []
+class Crowd:
+    """Three times as many requests at once as there may be connections, to a server that answers nothing until it is set free."""
 
-    def answer(request: Request, _socket: socket.socket) -> bytes:
-        with lock:
-            busy.append(request)
-        free.wait(60)
+    def __init__(self, foreign: ForeignServer, limit: float) -> None:
+        self.busy: list[Request] = []
+        self.told: list[str] = []
+        self._free = threading.Event()
+        foreign.answer = self._answer
+        self._client = Client(foreign.server, limit)
+        self._threads = [threading.Thread(target=self._ask) for _ in range(3 * MOST_CONNECTIONS)]
+
+    def __enter__(self) -> Crowd:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._free.set()
+        self.join()
+
+    def join(self) -> None:
+        """Wait until all have been told something."""
+        for thread in self._threads:
+            thread.join()
+
+    def _answer(self, request: Request, _socket: socket.socket) -> bytes:
+        self.busy.append(request)
+        self._free.wait(30)
         return http({})
 
-    foreign.answer = answer
-    patient, hasty, told = Client(foreign.server, 60.0), Client(foreign.server, LIMIT), []
-
-    def ask(client: Client) -> None:
+    def _ask(self) -> None:
         try:
-            told.append(str(client.ask("POST", "/infer", b"{}").status))
+            self.told.append(str(self._client.ask("POST", "/infer", b"{}").status))
         except ModelFailed as error:
-            told.append(error.message)
-        client.close()
+            self.told.append(error.message)
+        self._client.close()
 
-    for client, expected in ((hasty, "the server 'staging' did not answer within 0.3 s"), (patient, "200")):
-        busy.clear()
-        threads = [threading.Thread(target=ask, args=(client,)) for _ in range(3 * MOST_CONNECTIONS)]
-        for thread in threads:
-            thread.start()
-        if client is patient:
-            until = time.monotonic() + 30
-            while len(busy) < MOST_CONNECTIONS and time.monotonic() < until:
-                time.sleep(0.01)
-            time.sleep(0.1)
-            assert len(busy) == MOST_CONNECTIONS
-            free.set()
-        for thread in threads:
-            thread.join()
-        assert told == [expected] * 3 * MOST_CONNECTIONS
-        told.clear()
+
+def test_connections_are_bounded(foreign: ForeignServer) -> None:
+    """However many ask at once, the server has at most 16 to answer; the others wait for their turn, and get it."""
+    with Crowd(foreign, 30.0) as crowd:
+        until = time.monotonic() + 10
+        while len(crowd.busy) < MOST_CONNECTIONS and time.monotonic() < until:
+            time.sleep(0.01)
+        time.sleep(0.1)
+        assert len(crowd.busy) == MOST_CONNECTIONS
+    assert crowd.told == ["200"] * 3 * MOST_CONNECTIONS
+
+
+def test_waiting_for_a_connection_counts(foreign: ForeignServer) -> None:
+    """Whoever gets none within the limit fails as those do who are not answered."""
+    begun = time.monotonic()
+    with Crowd(foreign, LIMIT) as crowd:
+        crowd.join()
+        assert time.monotonic() - begun < LIMIT + SLACK
+    assert crowd.told == ["the server 'staging' did not answer within 0.3 s"] * 3 * MOST_CONNECTIONS
 
 
 def test_a_connection_stays_in_its_thread(foreign: ForeignServer, client: Client) -> None:
