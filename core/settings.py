@@ -36,6 +36,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     quarantine_seconds: Annotated[float, Meta(description="How long an outcome waits for its unit before it is quarantined.", ge=0)] = 60.0
     shadow_memory_bytes: Annotated[int, Meta(description="Memory limit of one shadow process.", ge=2**28)] = 2 * 2**30
     learner_memory_bytes: Annotated[int, Meta(description="Memory limit of one learner's process.", ge=2**28)] = 4 * 2**30
+    remotes: Annotated[str, Meta(description="Servers of remote models: NAME=URL, comma-separated.")] = ""
+    remote_token_files: Annotated[str, Meta(description="Files with the bearer tokens of remotes: NAME=FILE, comma-separated.")] = ""
     shadow_batch: Annotated[int, Meta(description="Most requests in a shadow's micro-batch.", ge=1)] = 64
 
 

@@ -27,6 +27,7 @@ from models import package
 from models.card import Card
 from models.package import Loaded
 from models.pool import Pool
+from models.remote.servers import NONE, Remotes
 from routing.plan import CONTROL, Plan
 from store import experiments, plans, registry, workers
 from store.blobs import Blobs
@@ -41,13 +42,13 @@ ALIVE_SECONDS = 5.0
 _log = logging.getLogger("tiltyard.adopt")
 
 
-def loader(store: Store, blobs: Blobs) -> Callable[[VersionId], Loaded]:
-    """A function that loads a registered version, ready to serve."""
+def loader(store: Store, blobs: Blobs, remotes: Remotes = NONE) -> Callable[[VersionId], Loaded]:
+    """A function that loads a registered version, ready to serve; where no `remotes` are given, none that is on another server."""
 
     def load(version: VersionId) -> Loaded:
         with store.read() as connection:
             card = known.decode_card(registry.version_row(connection, version).card)
-        return package.load(card, blobs.get)
+        return package.load(card, blobs.get, remotes)
 
     return load
 

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from core.errors import Conflict
 from core.ids import VersionId, check_name, parse_version
 from core.values import Position
-from flows import known
+from flows import known, remote
 from flows.follow import RECORD
 from flows.registry import happening, pointing, rules
 from flows.registry.uses import is_retired, parts, usable
@@ -50,7 +50,7 @@ class ArmSpec(NamedTuple):
 
 
 class ShadowSpec(NamedTuple):
-    """A shadow as it is asked for."""
+    """A shadow as it is asked for: a version, or as `remote:staging/credit` the newest one that is there."""
 
     reference: str
     sample: float = 1.0
@@ -211,7 +211,7 @@ def _arms(connection: sa.Connection, arms: Mapping[str, ArmSpec]) -> dict[str, A
 
 
 def _shadows(connection: sa.Connection, shadows: Mapping[str, ShadowSpec]) -> dict[str, Shadow]:
-    return {name: Shadow(str(usable(connection, shadow.reference, f"shadows.{name}")), shadow.sample) for name, shadow in shadows.items()}
+    return {name: remote.shadow(connection, shadow.reference, shadow.sample, f"shadows.{name}") for name, shadow in shadows.items()}
 
 
 def _check_inputs(connection: sa.Connection, plan: Plan) -> None:

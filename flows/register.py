@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from core.ids import VersionId, check_name
@@ -13,6 +13,8 @@ from flows.registry.adding import NOTHING_SAID
 from models import about as abouts
 from models.about import About
 from models.learner.settings import Learning
+from models.remote.description import NO_OUTPUTS, Role
+from models.remote.servers import NONE, Remotes
 from routing.changes import Who
 from store import audit, positions
 from store.blobs import Blobs
@@ -36,12 +38,15 @@ def register(
     output: int | None = None,
     classes: Sequence[str] | None = None,
     about: About = NOTHING_SAID,
+    remotes: Remotes = NONE,
+    remote_outputs: Mapping[Role, str] = NO_OUTPUTS,
     journal_end: Callable[[], Position] = lambda: START,
 ) -> VersionId:
-    """The next version of `model`, made from the file or factory at `path`; raises Rejected, Invalid or Malformed with the reason.
+    """The next version of `model`, made from the file, factory or remote model that `path` names.
 
-    `about` is what people say of it; NotFound where a parent does not exist. Conflict where `alias` has a rule: no new version meets one.
-    `output` and `classes` are what `models.building.build` takes them for.
+    Raises Rejected, Invalid or Malformed with the reason; NotFound where a parent of `about`, what people say of it, does not exist;
+    Conflict where `alias` has a rule: no new version meets one. `output` and `classes` are what `models.building.build` takes them for.
+    `remotes` are the servers that there are, `remote_outputs` says which of a remote model's outputs is what, where it is not plain.
     Where it learns, its learner begins at `journal_end`: with what comes from now on.
     """
     check_name(model, "model")
@@ -51,7 +56,17 @@ def register(
         rules.check_new(store, model, pointing.check_alias(alias))
     from models.building import build  # here, because workers load what they never build
 
-    built = build(path, sample=sample, target=target, trust_pickle=trust_pickle, learning=learning, output=output, classes=classes)
+    built = build(
+        path,
+        sample=sample,
+        target=target,
+        trust_pickle=trust_pickle,
+        learning=learning,
+        output=output,
+        classes=classes,
+        remotes=remotes,
+        remote_outputs=remote_outputs,
+    )
     # Blobs first: a version that can be seen can be loaded.
     for content in built.blobs.values():
         blobs.put(content)

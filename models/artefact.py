@@ -17,10 +17,11 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 from core.errors import Rejected
 
 TreeFormat: TypeAlias = Literal["xgboost-json", "xgboost-ubj", "lightgbm"]
-Format: TypeAlias = Literal["linear", "onnx", "treelite", "skops", "pickle", "river", TreeFormat]
+Format: TypeAlias = Literal["linear", "onnx", "treelite", "skops", "pickle", "river", "remote", TreeFormat]
 """Of what is stored, or of a user's file.
 
-No user's file is `linear` or `treelite`, which is how files of trees are stored, and one of `river` is a pickle.
+No user's file is `linear` or `treelite`, which is how files of trees are stored; one of `river` is a pickle, one of `remote` says where
+the model is.
 """
 
 FORMATS: dict[str, Format] = {

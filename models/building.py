@@ -9,7 +9,7 @@ import pickle
 import platform
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, get_args
 
@@ -30,6 +30,9 @@ from models.outputs import check, only, refuse_several
 from models.package import Package, load
 from models.parity import CLOSE, SAME, largest
 from models.profile import profile
+from models.remote.description import NO_OUTPUTS, Role
+from models.remote.registering import Wanted, from_remote, is_remote
+from models.remote.servers import NONE, Remotes
 from models.runtime import whole
 from models.sample import Sample
 from models.signature import Signature, Task
@@ -51,26 +54,35 @@ def build(
     learning: Learning = None,
     output: int | None = None,
     classes: Sequence[str] | None = None,
+    remotes: Remotes = NONE,
+    remote_outputs: Mapping[Role, str] = NO_OUTPUTS,
 ) -> Package:
     """Audits, compiles where parity holds, profiles and packages the model at `path`, then loads the package once.
 
-    `path` is a model file, or a function in a Python file (`model.py:build`). `sample` is a CSV or Parquet file of rows that the
+    `path` is a model file, a function in a Python file (`model.py:build`), or a model on one of the servers `remotes`
+    (`remote:staging/credit`), of which `remote_outputs` may say which output is what. `sample` is a CSV or Parquet file of rows that the
     model knows, `target` its column of true values. `output` chooses among the outputs of a model of several, counted from 0; `classes`
     names the classes of a file of trees in the order of their numbers. Raises Rejected where the model may not or cannot be served,
     Invalid or Malformed where the sample or what is asked of the model will not do.
     """
-    source = _made(path) if factory.is_factory(path) else artefact.read(path, trust_pickle=trust_pickle)
+    source = _source(path, trust_pickle)
     table = None if sample is None else samples.read(sample)
     try:
         with warnings.catch_warnings(record=True) as caught:  # those of converters say nothing that parity does not
             warnings.simplefilter("always")
-            draft = _draft(source, table, target, Asked(learning, output, classes))
-            return _finish(source, draft, [*draft.notes, *_older(caught)])
+            draft = _draft(source, table, target, Asked(learning, output, classes, remote_outputs), remotes)
+            return _finish(source, draft, [*draft.notes, *_older(caught)], remotes)
     except ModelFailed as error:
         tried = "a row of zeros; if it needs other values, give a sample" if table is None else "its own sample"
         raise Rejected(f"{source.name}: {error.message}, tried on {tried}") from error
     except Rejected as error:
         raise Rejected(f"{source.name}: {error.message}") from error
+
+
+def _source(path: Path, trust_pickle: bool) -> Source:
+    if is_remote(path):
+        return Source(str(path), "remote", b"", "")
+    return _made(path) if factory.is_factory(path) else artefact.read(path, trust_pickle=trust_pickle)
 
 
 def _made(path: Path) -> Source:
@@ -85,9 +97,13 @@ class Asked(NamedTuple):
     learning: Learning
     output: int | None
     classes: Sequence[str] | None
+    remote_outputs: Mapping[Role, str]
 
 
-def _draft(source: Source, table: Sample | None, target: str | None, asked: Asked) -> Draft:
+def _draft(source: Source, table: Sample | None, target: str | None, asked: Asked, remotes: Remotes) -> Draft:
+    if source.format == "remote":
+        _only(source, asked._replace(remote_outputs=NO_OUTPUTS))
+        return from_remote(source.name, table, target, Wanted(remotes, asked.remote_outputs))
     if source.format in get_args(TreeFormat):
         from models.tree_building import from_trees  # here, because it needs treelite, and most models do not
 
@@ -118,6 +134,10 @@ def _only(source: Source, asked: Asked) -> None:
         )
     if asked.classes is not None:
         raise Invalid(f"classes: only a file of trees numbers its classes, and {source.name} is none", field="classes")
+    if asked.remote_outputs:
+        raise Invalid(
+            f"remote_output: only a model on another server has outputs to name, and {source.name} is none", field="remote_output"
+        )
 
 
 def _is_river(model: Any) -> bool:
@@ -230,7 +250,7 @@ def _probable(output: Output) -> bool:
     return min(shares) >= -PROBABLE and abs(sum(shares) - 1) <= PROBABLE
 
 
-def _finish(source: Source, draft: Draft, notes: Sequence[str]) -> Package:
+def _finish(source: Source, draft: Draft, notes: Sequence[str], remotes: Remotes) -> Package:
     """The package, once it has been loaded as a worker will load it."""
     contents = {"artefact": draft.data}
     if source.code is not None and draft.format in ("pickle", "river"):
@@ -249,11 +269,11 @@ def _finish(source: Source, draft: Draft, notes: Sequence[str]) -> Package:
         tolerance=draft.tolerance,
         versions={"python": platform.python_version(), **provenance.versions_of(packages)},
         source=source.name,
-        source_digest=source.digest,
+        source_digest=source.digest or blobs["artefact"],
         seconds_per_row=0.0,
         notes=tuple(notes),
         river=draft.river,
         parameters=draft.parameters,
     )
-    loaded = load(card, {blobs[role]: content for role, content in contents.items()}.__getitem__)
+    loaded = load(card, {blobs[role]: content for role, content in contents.items()}.__getitem__, remotes)
     return Package(msgspec.structs.replace(card, seconds_per_row=loaded.seconds_per_row), contents)

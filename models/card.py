@@ -10,6 +10,7 @@ from models.compile import Compiled
 from models.estimator import Layout
 from models.learner.settings import RiverCard
 from models.profile import Profile
+from models.remote.reference import PREFIX
 from models.signature import Signature, Task
 
 
@@ -49,6 +50,11 @@ class Card(msgspec.Struct, frozen=True, kw_only=True):
         return self.river is not None and self.river.settings is not None
 
     @property
+    def remote(self) -> str | None:
+        """`staging/credit` where another server answers, None where the model is here."""
+        return self.source.removeprefix(PREFIX) if self.format == "remote" else None
+
+    @property
     def runtime(self) -> str:
-        """`linear`, `onnx`, `treelite`, `river` or `sklearn`."""
-        return self.format if self.format in ("linear", "onnx", "treelite", "river") else "sklearn"
+        """`linear`, `onnx`, `treelite`, `river`, `remote` or `sklearn`."""
+        return self.format if self.format in ("linear", "onnx", "treelite", "river", "remote") else "sklearn"

@@ -22,10 +22,14 @@ class Arm(msgspec.Struct, frozen=True):
 
 
 class Shadow(msgspec.Struct, frozen=True):
-    """A version that sees a `sample` share (0, 1] of the requests; nobody sees its answers."""
+    """A version that sees a `sample` share (0, 1] of the requests; nobody sees its answers.
+
+    `remote` is where it is, where it is on another server.
+    """
 
     version: str
     sample: float = 1.0
+    remote: str | msgspec.UnsetType = msgspec.UNSET
 
 
 class AliasMove(msgspec.Struct, frozen=True):

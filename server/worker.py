@@ -58,7 +58,7 @@ class Worker:
         self._views = Opener(home.store, home.views, self.routes)
         self.means = Means(self.writer.append, clock, self._models.apply, Missed())
         swapper = Swapper(home.store, home.blobs.get, home.snapshot_key)
-        self._adopter = Adopter(home.store, Pool(loader(home.store, home.blobs), clock), self.routes, name, clock, swapper)
+        self._adopter = Adopter(home.store, Pool(loader(home.store, home.blobs, home.remotes), clock), self.routes, name, clock, swapper)
 
     def start(self) -> None:
         """Adopt the current plans, then keep at it in the background; tell what could not be logged as soon as it can be."""

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from core.ids import VersionId
 from store import dialect
-from store.tables import version_facts
+from store.tables import version_facts, versions
 
 MARK = "mark"
 
@@ -52,6 +52,15 @@ def marks(connection: sa.Connection, model: str, numbers: Collection[int]) -> di
 def marks_of(connection: sa.Connection, version: VersionId) -> set[str]:
     """The marks of a version."""
     return marks(connection, version.model, [version.number])[version]
+
+
+def having(connection: sa.Connection, name: str, text: str) -> list[VersionId]:
+    """The versions of all models that have this fact, the one that was registered last first."""
+    join = version_facts.join(versions, sa.and_(versions.c.model == version_facts.c.model, versions.c.version == version_facts.c.version))
+    query = sa.select(versions.c.model, versions.c.version).select_from(join)
+    query = query.where(version_facts.c.name == name, version_facts.c.text == text)
+    rows = connection.execute(query.order_by(versions.c.at.desc(), versions.c.version.desc()))
+    return [VersionId(row.model, row.version) for row in rows]
 
 
 def _insert(connection: sa.Connection, version: VersionId, facts: Iterable[Fact]) -> None:

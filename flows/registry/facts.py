@@ -17,7 +17,14 @@ _WORD = re.compile(r"[^\W_]+")
 
 def facts_of(model: str, by: str, card: Card, about: About) -> list[Fact]:
     """All that the version can be found by, beside what happens to it."""
-    said = {"owner": about.owner, "licence": about.licence, "commit": about.commit, "data": about.training_data_digest, "by": by}
+    said = {
+        "owner": about.owner,
+        "licence": about.licence,
+        "commit": about.commit,
+        "data": about.training_data_digest,
+        "by": by,
+        "remote": card.remote,
+    }
     return [
         *(Fact("word", word) for word in words(model, about.description, *about.tags)),
         *(Fact(name, text_of(text)) for name, text in said.items() if text),

@@ -21,7 +21,7 @@ MAX_SEARCH = 1000
 """Characters."""
 MAX_TERMS = 30
 
-TEXTS = ("tag", "owner", "licence", "task", "runtime", "feature", "parent", "by", "data", "commit")
+TEXTS = ("tag", "owner", "licence", "task", "runtime", "feature", "parent", "by", "data", "remote", "commit")
 """Facts that are compared with a text: a commit by its beginning, all others whole."""
 FIELDS = (*TEXTS, "state", "alias", "model", "registered")
 TIMES = ("registered", "at")

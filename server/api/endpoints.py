@@ -9,8 +9,10 @@ import msgspec
 from flask import Blueprint, Response
 from msgspec import Meta
 
+from core.errors import Invalid
 from flows import deploy, known, shadow_report, status
 from flows.deploy import ArmSpec, ShadowSpec
+from models.remote.reference import PREFIX
 from routing.plan import public
 from server.api import requests
 from server.api.requests import answer, body, changed, home, order
@@ -29,9 +31,10 @@ class ArmBody(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class ShadowBody(msgspec.Struct, forbid_unknown_fields=True):
-    """A shadow as it is asked for: `{"version": "credit@3", "sample": 0.5}`."""
+    """A shadow as it is asked for: `{"version": "credit@3", "sample": 0.5}`, or with `remote` in place of `version`: `"staging/credit"`."""
 
-    version: str
+    version: str | None = None
+    remote: str | None = None
     sample: float = 1.0
 
 
@@ -200,4 +203,12 @@ def _arms(arms: dict[str, ArmBody]) -> dict[str, ArmSpec]:
 
 
 def _shadows(shadows: dict[str, ShadowBody]) -> dict[str, ShadowSpec]:
-    return {name: ShadowSpec(shadow.version, shadow.sample) for name, shadow in shadows.items()}
+    return {name: ShadowSpec(_reference(name, shadow), shadow.sample) for name, shadow in shadows.items()}
+
+
+def _reference(name: str, shadow: ShadowBody) -> str:
+    if shadow.version is not None and shadow.remote is None:
+        return shadow.version
+    if shadow.remote is not None and shadow.version is None:
+        return PREFIX + shadow.remote
+    raise Invalid(f"shadows.{name}: expected a version or a remote, one of them", field=f"shadows.{name}")

@@ -26,7 +26,7 @@ def command() -> None:
 @command.command("create")
 @click.argument("endpoint")
 @click.option("--arm", "arms", multiple=True, required=True, help="NAME=MODEL@VERSION:WEIGHT; one must be called control.")
-@click.option("--shadow", "shadows", multiple=True, help="NAME=MODEL@VERSION[:SAMPLE].")
+@click.option("--shadow", "shadows", multiple=True, help="NAME=MODEL@VERSION[:SAMPLE], or NAME=remote:SERVER/MODEL[:SAMPLE].")
 @click.option("--enrolment", type=float, default=1.0, show_default=True, help="Share of units in the experiment.")
 @click.option("--salt", help="What assignment is hashed with; random where not given.")
 @plan_options
@@ -65,7 +65,12 @@ def traffic(endpoint: str, weights: tuple[str, ...], enrolment: float | None, ho
 
 @command.command("shadows")
 @click.argument("endpoint")
-@click.option("--shadow", "shadows", multiple=True, help="NAME=MODEL@VERSION[:SAMPLE]; all that there are to be.")
+@click.option(
+    "--shadow",
+    "shadows",
+    multiple=True,
+    help="NAME=MODEL@VERSION[:SAMPLE], or NAME=remote:SERVER/MODEL[:SAMPLE]; all that there are to be.",
+)
 @click.option("--none", is_flag=True, help="No shadows any more.")
 @change_options
 def set_shadows(endpoint: str, shadows: tuple[str, ...], none: bool, how: How) -> None:
