@@ -8,15 +8,18 @@ while does not count as gone.
 from __future__ import annotations
 
 import logging
+import math
+import os
 import threading
 from collections.abc import Callable, Collection, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
 from core.clock import Clock
-from core.errors import TiltyardError
+from core.errors import Rejected, TiltyardError
 from core.ids import VersionId, parse_version
+from core.settings import Settings
 from experiments.metric import LABEL
 from flows import known
 from flows.facts.trials import decode_design
@@ -27,6 +30,7 @@ from models import package
 from models.card import Card
 from models.package import Loaded
 from models.pool import Pool
+from routing.breaker import DEFAULT_LIMITS, Limits
 from routing.plan import CONTROL, Plan
 from store import experiments, plans, registry, workers
 from store.blobs import Blobs
@@ -37,19 +41,40 @@ RETRY_SECONDS = 5.0
 """How long after a version could not be loaded it is tried again."""
 ALIVE_SECONDS = 5.0
 """A worker that has not reported for this long counts as gone."""
+MOST_DEATHS = 2
+"""So many workers may die while they load a version that none has loaded lately; then it counts as one that cannot be loaded."""
 
 _log = logging.getLogger("tiltyard.adopt")
 
 
-def loader(store: Store, blobs: Blobs) -> Callable[[VersionId], Loaded]:
-    """A function that loads a registered version, ready to serve."""
+def loader(store: Store, blobs: Blobs, slowest: float = math.inf) -> Callable[[VersionId], Loaded]:
+    """A function that loads a registered version, ready to serve; it raises Rejected where a row takes longer than `slowest` seconds."""
 
     def load(version: VersionId) -> Loaded:
         with store.read() as connection:
             card = known.decode_card(registry.version_row(connection, version).card)
-        return package.load(card, blobs.get)
+        loaded = package.load(card, blobs.get)
+        if loaded.seconds_per_row > slowest:
+            raise Rejected(f"it takes {loaded.seconds_per_row:.3g} s for a row, and {slowest:g} s is the most (predict_timeout_seconds)")
+        return loaded
 
     return load
+
+
+def limits_of(settings: Settings) -> Limits:
+    """What opens breakers by these settings."""
+    return Limits(settings.breaker_calls, settings.breaker_share, settings.breaker_slow_seconds, settings.breaker_open_seconds)
+
+
+def runs(process: int) -> bool:
+    """Whether there is such a process."""
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def declared_metrics(connection: sa.Connection) -> frozenset[str]:
@@ -57,16 +82,27 @@ def declared_metrics(connection: sa.Connection) -> frozenset[str]:
     return frozenset({LABEL, *(metric.name for row in experiments.list_all(connection) for metric in decode_design(row.design).metrics)})
 
 
+class _Loading(NamedTuple):
+    """The version that is being loaded, and since when."""
+
+    version: str
+    since: float
+
+
 class Adopter:
     """Keeps one worker's routes at the current plans and their learning versions at the newest snapshots, and reports what it serves."""
 
-    def __init__(self, store: Store, pool: Pool, routes: Routes, worker: str, clock: Clock, swapper: Swapper) -> None:
+    def __init__(
+        self, store: Store, pool: Pool, routes: Routes, worker: str, clock: Clock, swapper: Swapper, limits: Limits = DEFAULT_LIMITS
+    ) -> None:
         self._store = store
         self._pool = pool
         self._routes = routes
         self._worker = worker
         self._clock = clock
         self._swapper = swapper
+        self._limits = limits
+        self._loading: _Loading | None = None
         self._known = Known()
         self._seen: dict[str, int] = {}
         self._former: dict[str, Plan] = {}
@@ -102,7 +138,7 @@ class Adopter:
             with self._switching:
                 served = [route.plan for route in self._routes.by_endpoint.values() if self._serves(route.plan)]
                 failed = [one for failures in self._failed.values() for one in failures]
-            body = {"plans": {plan.endpoint: plan.plan for plan in served}, "failed": failed, **self._learnt()}
+            body = {"plans": {plan.endpoint: plan.plan for plan in served}, "failed": failed, **self._learnt(), **self._standing()}
             # A store that somebody else writes to must not hold up a switch: only reports wait for each other.
             with self._store.write() as connection:
                 workers.report(connection, self._worker, self._clock(), body)
@@ -113,7 +149,9 @@ class Adopter:
                 plan = self._known.plan(connection, endpoint, number)
                 needed = [*plan.versions, *(shadow.version for shadow in plan.shadows.values())]
                 cards = {version: self._known.card(connection, version) for version in needed}
-            failed = self._pool.ensure([parse_version(version) for version in sorted(plan.versions)])
+            failed: dict[VersionId, str] = {}
+            for version in sorted(plan.versions):
+                failed.update(self._load(parse_version(version)))
             # Before it is served: nobody is to be answered by what it was before it learnt.
             failed.update(self._swapper.catch_up(self._unserved(plan)))
             with self._switching:
@@ -124,13 +162,46 @@ class Adopter:
         # Not before: where the store could not be read, the next poll tries again.
         self._seen[endpoint] = number
 
+    def _load(self, version: VersionId) -> dict[VersionId, str]:
+        """Load it where it is not; the reason where that failed.
+
+        A model may take its process with it (a crash of native code, the kernel's answer to too little memory). So what is loaded is said
+        before: who comes after those that died of it can see that.
+        """
+        if version not in self._pool.loaded():
+            deaths = self._deaths(str(version))
+            if deaths >= MOST_DEATHS:
+                return {version: f"{deaths} workers died while they loaded it"}
+            self._loading = _Loading(str(version), self._clock())
+            self.report()
+        try:
+            return self._pool.ensure([version])
+        finally:
+            self._loading = None
+
+    def _deaths(self, version: str) -> int:
+        """How many workers have lately died while they loaded the version; none where others have loaded it: then it was something else."""
+        with self._store.read() as connection:
+            reports = [report for _, report in workers.alive(connection, 0.0).values()]
+        if any(version in report.get("loaded", ()) for report in reports):
+            return 0
+        loading = [report["loading"] for report in reports if "loading" in report]
+        return sum(one["version"] == version and not runs(one["process"]) for one in loading)
+
+    def overdue(self, seconds: float) -> str | None:
+        """The version that is being loaded for longer than so many seconds; None where there is none."""
+        loading = self._loading
+        return loading.version if loading is not None and self._clock() - loading.since > seconds else None
+
     def _switch(self, plan: Plan, cards: Mapping[str, Card], failed: Mapping[VersionId, str]) -> None:
         serving = self._routes.by_endpoint.get(plan.endpoint)
         if not failed or (serving is None and parse_version(plan.arms[CONTROL].version) not in failed):
             # A worker that has nothing older to go on with serves what it could load: control answers for the others.
             missing = {version: package.unloaded(cards[str(version)], reason) for version, reason in failed.items()}
             signatures = {version: card.signature for version, card in cards.items()}
-            route = make_route(plan, lambda version: missing.get(version) or self._pool.get(version), signatures.__getitem__)
+            route = make_route(
+                plan, lambda version: missing.get(version) or self._pool.get(version), signatures.__getitem__, self._limits, serving
+            )
             if serving is not None and serving.plan.plan != plan.plan:
                 self._former[plan.endpoint] = serving.plan
             self._routes.adopt(route)
@@ -161,6 +232,22 @@ class Adopter:
         found = {str(version): one.served.snapshot for version, one in served.items() if one.card.learns}
         published = {str(version): at for version, at in self._swapper.published.items() if version in served}
         told = {"snapshots": found, "snapshots_published": published, "snapshots_failed": failed}
+        return {key: value for key, value in told.items() if value}
+
+    def _standing(self) -> dict[str, Any]:
+        """What is loaded and what is being loaded; by endpoint and arm the state of its breaker, and why it is not closed."""
+        loading = self._loading
+        routes = self._routes.by_endpoint.values()
+        told = {
+            "loaded": sorted(map(str, self._pool.loaded())),
+            "loading": None if loading is None else {"version": loading.version, "process": os.getpid()},
+            "breakers": {route.plan.endpoint: {name: arm.breaker.state for name, arm in route.arms.items()} for route in routes},
+            "open": {
+                route.plan.endpoint: {name: arm.breaker.reason for name, arm in route.arms.items() if arm.breaker.reason}
+                for route in routes
+                if any(arm.breaker.reason for arm in route.arms.values())
+            },
+        }
         return {key: value for key, value in told.items() if value}
 
     def _served(self) -> dict[VersionId, Loaded]:

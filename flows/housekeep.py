@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from pathlib import Path
 from typing import Any
 
@@ -118,6 +119,12 @@ def forget_workers(store: Store, clock: Clock) -> None:
     """Delete the reports of workers that are long gone."""
     with store.write() as connection:
         workers.forget(connection, clock() - 10 * ALIVE_SECONDS)
+
+
+def forget_all_workers(store: Store) -> None:
+    """Delete all reports: those of a server that has ended say nothing of the one that begins."""
+    with store.write() as connection:
+        workers.forget(connection, math.inf)
 
 
 def _drop(store: Store, directory: Path, name: ShadowName, until: Position) -> None:

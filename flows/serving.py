@@ -11,18 +11,37 @@ from models.features.serving import Filler, OpenView
 from models.inputs import Inputs
 from models.package import Loaded
 from models.signature import Signature
+from routing.breaker import DEFAULT_LIMITS, Breaker, Limits
 from routing.plan import CONTROL, Plan
 from routing.splitter import Splitter
 
 
+class Pace:
+    """Until when an arm's model counts as slow, by the clock of `perf_counter`, because it lately took longer than it should."""
+
+    __slots__ = ("slow_until",)
+
+    def __init__(self) -> None:
+        self.slow_until = 0.0
+
+    def is_slow(self, now: float) -> None:
+        """From now on, for a while."""
+        self.slow_until = now + PACE_SECONDS
+
+
 class ArmRoute(NamedTuple):
-    """One arm, ready to answer: its model, how its rows are cut from the endpoint's inputs (None: as they are), its own inputs."""
+    """One arm, ready to answer: its model, how its rows are cut from the endpoint's inputs (None: as they are), its own inputs.
+
+    `breaker` and `pace` are what is remembered of how it answered: plans come and go, they stay as long as the arm has this version.
+    """
 
     arm: str
     version: str
     loaded: Loaded
     columns: tuple[int, ...] | None
     inputs: Inputs
+    breaker: Breaker
+    pace: Pace
 
 
 class Route(NamedTuple):
@@ -35,8 +54,8 @@ class Route(NamedTuple):
     filler: Filler | None = None
 
 
-SLOW_SECONDS = 0.002
-"""A model that takes longer for one row runs in a native thread, so that it does not hold up the other requests."""
+PACE_SECONDS = 60.0
+"""How long a model counts as slow after it last was."""
 
 
 def inputs_of(plan: Plan, signature_of: Callable[[str], Signature]) -> Inputs:
@@ -53,16 +72,30 @@ def inputs_of(plan: Plan, signature_of: Callable[[str], Signature]) -> Inputs:
     )
 
 
-def make_route(plan: Plan, get: Callable[[VersionId], Loaded], signature_of: Callable[[str], Signature]) -> Route:
-    """The route of a plan whose arms' versions are all loaded."""
+def make_route(
+    plan: Plan,
+    get: Callable[[VersionId], Loaded],
+    signature_of: Callable[[str], Signature],
+    limits: Limits = DEFAULT_LIMITS,
+    former: Route | None = None,
+) -> Route:
+    """The route of a plan whose arms' versions are all loaded, after the `former` one of the endpoint."""
     inputs = inputs_of(plan, signature_of)
-    arms = {name: _arm_route(name, arm.version, get(parse_version(arm.version)), inputs) for name, arm in plan.arms.items()}
+    before = {} if former is None else former.arms
+    arms = {
+        name: _arm_route(name, arm.version, get(parse_version(arm.version)), inputs, limits, before.get(name))
+        for name, arm in plan.arms.items()
+    }
     return Route(plan, Splitter(plan), inputs, arms)
 
 
-def _arm_route(name: str, version: str, loaded: Loaded, inputs: Inputs) -> ArmRoute:
+def _arm_route(name: str, version: str, loaded: Loaded, inputs: Inputs, limits: Limits, before: ArmRoute | None) -> ArmRoute:
     signature = loaded.card.signature
-    return ArmRoute(name, version, loaded, inputs.columns(signature), Inputs.union([signature]))
+    if before is not None and before.version == version and before.loaded is loaded:
+        breaker, pace = before.breaker, before.pace
+    else:
+        breaker, pace = Breaker(limits, has_fallback=name != CONTROL), Pace()
+    return ArmRoute(name, version, loaded, inputs.columns(signature), Inputs.union([signature]), breaker, pace)
 
 
 class Routes:

@@ -150,7 +150,8 @@ def show_status(endpoint: str, as_json: bool) -> None:
     text = [
         _plans([plan]),
         "",
-        table(workers, ("id", "plan", "seen", "failed")) if workers else "No worker runs.",
+        table(workers, ("id", "plan", "seen", "failed", "breakers")) if workers else "No worker runs.",
+        *(f"breaker of {arm} on {one['id']}: {reason}" for one in workers for arm, reason in one["open"].items()),
         "",
         table(shadows, ("shadow", "version", *_SHADOW_COLUMNS)) if shadows else "No shadows.",
         *(f"last error of {one['shadow']}: {one['last_error']}" for one in shadows if one["last_error"]),
