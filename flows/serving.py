@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -17,16 +18,20 @@ from routing.splitter import Splitter
 
 
 class Pace:
-    """Until when an arm's model counts as slow, by the clock of `perf_counter`, because it lately took longer than it should."""
+    """Until when an arm's model counts as slow, by the clock of `perf_counter`: because it lately took longer than it should, or for good.
+
+    For good does one that is a pickle: that holds code of its own, which may wait for whatever it likes, however fast it was when it was
+    loaded. What only hangs when the hub asks it would hang the hub.
+    """
 
     __slots__ = ("slow_until",)
 
-    def __init__(self) -> None:
-        self.slow_until = 0.0
+    def __init__(self, loaded: Loaded) -> None:
+        self.slow_until = math.inf if loaded.card.format == "pickle" else 0.0
 
     def is_slow(self, now: float) -> None:
         """From now on, for a while."""
-        self.slow_until = now + PACE_SECONDS
+        self.slow_until = max(self.slow_until, now + PACE_SECONDS)
 
 
 class ArmRoute(NamedTuple):
@@ -94,7 +99,7 @@ def _arm_route(name: str, version: str, loaded: Loaded, inputs: Inputs, limits: 
     if before is not None and before.version == version and before.loaded is loaded:
         breaker, pace = before.breaker, before.pace
     else:
-        breaker, pace = Breaker(limits, has_fallback=name != CONTROL), Pace()
+        breaker, pace = Breaker(limits, has_fallback=name != CONTROL), Pace(loaded)
     return ArmRoute(name, version, loaded, inputs.columns(signature), Inputs.union([signature]), breaker, pace)
 
 
