@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -17,12 +18,20 @@ from flows.serving import inputs_of
 from flows.shadow import ShadowName
 from routing import changes
 from routing.changes import Change, Who
-from routing.plan import CONTROL, AliasMove, Arm, Plan, Shadow
+from routing.plan import CONTROL, AliasMove, Arm, Holdout, Plan, Shadow
 from store import audit, experiments, plans, positions, registry
 from store.engine import Store
 from store.plans import PlanRow
 
 CHAMPION = "champion"
+
+
+class HoldoutSpec(NamedTuple):
+    """A holdout as it is asked for. What is None stays as it was; at first the version is control's and the salt random."""
+
+    share: float
+    reference: str | None = None
+    salt: str | None = None
 
 
 class Order(NamedTuple):
@@ -105,6 +114,15 @@ def set_shadows(place: Place, endpoint: str, shadows: Mapping[str, ShadowSpec], 
     )
 
 
+def set_holdout(place: Place, endpoint: str, holdout: HoldoutSpec | None, order: Order) -> Plan:
+    """Hold out another share of the units, or let another version serve it; None: hold out nobody any more."""
+
+    def follow(connection: sa.Connection, plan: Plan) -> Change:
+        return changes.set_holdout(plan, None if holdout is None else _holdout(connection, plan, holdout), order.who)
+
+    return _change(place, endpoint, "endpoint.holdout", order, follow)
+
+
 def pause(place: Place, endpoint: str, order: Order) -> Plan:
     """All to control, weights remembered."""
     return _change(place, endpoint, "endpoint.pause", order, lambda _, plan: changes.pause(plan, order.who))
@@ -125,15 +143,18 @@ def promote(place: Place, endpoint: str, arm: str | None, order: Order) -> Plan:
     return _change(place, endpoint, "endpoint.promote", order, follow)
 
 
-def rollback(place: Place, endpoint: str, to: int | None, order: Order) -> Plan:
-    """The content of the parent (or of plan `to`) as a new plan; aliases move as the promotes between had moved them, or back."""
+def rollback(place: Place, endpoint: str, to: int | None, order: Order, unserved: str | None = None) -> Plan:
+    """The content of the parent (or of plan `to`) as a new plan; aliases move as the promotes between had moved them, or back.
+
+    The holdout stays, unless its version is `unserved`: one that cannot be.
+    """
 
     def follow(connection: sa.Connection, plan: Plan) -> Change:
         number = plan.parent if to is None else to
         if number is None:
             raise Conflict(f"plan {plan.plan} of {endpoint} has no parent to roll back to", code="no-parent")
         target = load(connection, endpoint, number)
-        return changes.restore(plan, target, _moves_between(connection, plan, target), order.who)
+        return changes.restore(plan, target, _moves_between(connection, plan, target), order.who, unserved)
 
     return _change(place, endpoint, "endpoint.rollback", order, follow)
 
@@ -198,6 +219,12 @@ def _arms(connection: sa.Connection, arms: Mapping[str, ArmSpec]) -> dict[str, A
     return {name: Arm(str(registry.resolve(connection, arms[name].reference, f"arms.{name}")), arms[name].weight) for name in ordered}
 
 
+def _holdout(connection: sa.Connection, plan: Plan, asked: HoldoutSpec) -> Holdout:
+    before = plan.holdout or Holdout(asked.share, plan.arms[CONTROL].version, secrets.token_hex(8))
+    version = before.version if asked.reference is None else str(registry.resolve(connection, asked.reference, "holdout.version"))
+    return Holdout(asked.share, version, asked.salt or before.salt)
+
+
 def _shadows(connection: sa.Connection, shadows: Mapping[str, ShadowSpec]) -> dict[str, Shadow]:
     return {
         name: Shadow(str(registry.resolve(connection, shadow.reference, f"shadows.{name}")), shadow.sample)
@@ -229,7 +256,8 @@ def _check_rise(connection: sa.Connection, before: Plan, plan: Plan) -> None:
 
 def _traffic(plan: Plan, arm: str) -> float:
     """The arm's share of all units."""
-    return plan.enrolment * plan.share(arm) if plan.mode == "split" and arm in plan.arms else 0.0
+    held = 0.0 if plan.holdout is None else plan.holdout.share
+    return (1.0 - held) * plan.enrolment * plan.share(arm) if plan.mode == "split" and arm in plan.arms else 0.0
 
 
 def _champion_moves(connection: sa.Connection, plan: Plan, arm: str) -> tuple[AliasMove, ...]:

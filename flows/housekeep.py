@@ -73,7 +73,8 @@ def send_back(place: Place, clock: Clock) -> None:
         what = failure["version"] or "the plan"
         reason = f"sent back: {what} failed on worker {worker}: {failure['reason']}"
         try:
-            deploy.rollback(place, failure["endpoint"], None, Order(Who("tiltyard", now, reason), if_match=failure["plan"]))
+            order = Order(Who("tiltyard", now, reason), if_match=failure["plan"])
+            deploy.rollback(place, failure["endpoint"], None, order, failure["version"])
             _log.error("%s: %s", failure["endpoint"], reason)
         except Conflict as error:
             # Another plan is current by now, or there is none to go back to: then it stays as it is, and says so in `status`.

@@ -23,7 +23,7 @@ from flows.serving import ArmRoute, Route
 from models.features.serving import Beside, Filler
 from models.features.table import key_text
 from models.inputs import Inputs
-from routing.plan import CONTROL, Plan
+from routing.plan import CONTROL, HOLDOUT, Plan
 from routing.splitter import Assignment
 
 MOST_CONTEXT = 20
@@ -150,7 +150,9 @@ def _assign(route: Route, ask: Ask) -> tuple[Assignment, int]:
             )
         return Assignment(ask.forced, 1.0, False), events.FORCED
     assignment = route.splitter.assign(ask.unit)
-    return assignment, events.ENROLLED if assignment.enrolled else 0
+    if assignment.enrolled:
+        return assignment, events.ENROLLED
+    return assignment, events.HELD_OUT if assignment.arm == HOLDOUT else 0
 
 
 def _context(given: dict[str, Label]) -> dict[str, str]:

@@ -13,7 +13,7 @@ from models.inputs import Inputs
 from models.package import Loaded
 from models.signature import Signature
 from routing.breaker import DEFAULT_LIMITS, Breaker, Limits
-from routing.plan import CONTROL, Plan
+from routing.plan import CONTROL, HOLDOUT, Plan
 from routing.splitter import Splitter
 
 
@@ -50,7 +50,10 @@ class ArmRoute(NamedTuple):
 
 
 class Route(NamedTuple):
-    """One endpoint by one plan. Immutable: a request that holds it finishes on it. `filler` is None where no feature view is declared."""
+    """One endpoint by one plan. Immutable: a request that holds it finishes on it. What serves the units held out is an arm here too.
+
+    `filler` is None where no feature view is declared.
+    """
 
     plan: Plan
     splitter: Splitter
@@ -66,13 +69,15 @@ PACE_SECONDS = 60.0
 def inputs_of(plan: Plan, signature_of: Callable[[str], Signature]) -> Inputs:
     """What the endpoint accepts, and the order of every logged row.
 
-    All that control and the arms with a weight need; where it comes, what only a shadow or an arm of weight 0 needs: so a version
-    with further features is added at 0, clients begin to send them, and then traffic is shifted, without one refused request.
+    All that control, the arms with a weight and the holdout need; where it comes, what only a shadow or an arm of weight 0 needs: so a
+    version with further features is added at 0, clients begin to send them, and then traffic is shifted, without one refused request.
     """
     asked = {name for name, arm in plan.arms.items() if name == CONTROL or arm.weight > 0}
     waiting = [arm.version for name, arm in plan.arms.items() if name not in asked]
+    held = [] if plan.holdout is None else [plan.holdout.version]
+    needed = [*(plan.arms[name].version for name in sorted(asked, key=lambda name: (name != CONTROL, name))), *held]
     return Inputs.union(
-        [signature_of(plan.arms[name].version) for name in sorted(asked, key=lambda name: (name != CONTROL, name))],
+        [signature_of(version) for version in needed],
         [signature_of(version) for version in (*waiting, *(shadow.version for shadow in plan.shadows.values()))],
     )
 
@@ -87,9 +92,9 @@ def make_route(
     """The route of a plan whose arms' versions are all loaded, after the `former` one of the endpoint."""
     inputs = inputs_of(plan, signature_of)
     before = {} if former is None else former.arms
+    versions = {name: arm.version for name, arm in plan.arms.items()} | ({} if plan.holdout is None else {HOLDOUT: plan.holdout.version})
     arms = {
-        name: _arm_route(name, arm.version, get(parse_version(arm.version)), inputs, limits, before.get(name))
-        for name, arm in plan.arms.items()
+        name: _arm_route(name, version, get(parse_version(version)), inputs, limits, before.get(name)) for name, version in versions.items()
     }
     return Route(plan, Splitter(plan), inputs, arms)
 

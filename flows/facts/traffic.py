@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from core.events import FORCED, PINNED, Observed, Predicted
+from core.events import FORCED, HELD_OUT, PINNED, Observed, Predicted
 from core.ids import Address, parse_prediction_id
 from core.values import Position, finite
 from experiments import losses
@@ -108,7 +108,7 @@ class _Scan:
     def predicted(self, address: Address, event: Predicted, now: float) -> None:
         """A request; one whose arm was not drawn by chance says nothing of an experiment."""
         self._known.remember(address, event)
-        if event.endpoint != self._endpoint or event.flags & (FORCED | PINNED) or now < self._enter_from:
+        if event.endpoint != self._endpoint or event.flags & (FORCED | PINNED | HELD_OUT) or now < self._enter_from:
             return
         name = unit_of(address, event)
         unit = self.units.get(name)

@@ -10,7 +10,7 @@ from flask import Blueprint, Response
 from msgspec import Meta
 
 from flows import deploy, known, shadow_report, status
-from flows.deploy import ArmSpec, ShadowSpec
+from flows.deploy import ArmSpec, HoldoutSpec, ShadowSpec
 from routing.plan import public
 from server.api import requests
 from server.api.requests import answer, body, changed, home, order
@@ -63,6 +63,21 @@ class ShadowsBody(msgspec.Struct, forbid_unknown_fields=True):
     """The whole set of shadows."""
 
     shadows: dict[str, ShadowBody]
+    reason: str = "by REST"
+
+
+class HoldoutSpecBody(msgspec.Struct, forbid_unknown_fields=True):
+    """A holdout as it is asked for: `{"share": 0.05, "version": "credit@1"}`."""
+
+    share: float
+    version: str | None = None
+    salt: str | None = None
+
+
+class HoldoutBody(msgspec.Struct, forbid_unknown_fields=True):
+    """The holdout, or null for none any more."""
+
+    holdout: HoldoutSpecBody | None
     reason: str = "by REST"
 
 
@@ -147,6 +162,15 @@ def set_shadows(endpoint: str) -> Response:
     """Another set of shadows."""
     given = body(ShadowsBody)
     return changed(deploy.set_shadows(home().place, endpoint, _shadows(given.shadows), order(given.reason)))
+
+
+@blueprint.put("/<endpoint>/holdout")
+def set_holdout(endpoint: str) -> Response:
+    """Another holdout, or none."""
+    given = body(HoldoutBody)
+    one = given.holdout
+    asked = None if one is None else HoldoutSpec(one.share, one.version, one.salt)
+    return changed(deploy.set_holdout(home().place, endpoint, asked, order(given.reason)))
 
 
 @blueprint.get("/<endpoint>/shadows/<shadow>/report")

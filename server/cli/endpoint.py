@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from flows import deploy, known, status
+from flows.deploy import HoldoutSpec
 from flows.facts import cuts
 from routing.plan import Plan, public
 from server.cli import options
@@ -75,6 +76,22 @@ def set_shadows(endpoint: str, shadows: tuple[str, ...], none: bool, how: How) -
     here = home()
     plan = deploy.set_shadows(here.place, endpoint, options.shadows(shadows), how.order)
     _changed(here, plan, how)
+
+
+@command.command("holdout")
+@click.argument("endpoint")
+@click.option("--share", type=float, help="Share of the units to hold out.")
+@click.option("--version", "reference", metavar="MODEL@VERSION", help="What serves them; as before, at first control's version.")
+@click.option("--salt", help="Which units follows from it; as before, at first random.")
+@click.option("--none", is_flag=True, help="Hold out nobody any more.")
+@change_options
+def set_holdout(endpoint: str, share: float | None, reference: str | None, salt: str | None, none: bool, how: How) -> None:
+    """Let one version serve a share of the units of ENDPOINT, whatever becomes of its arms."""
+    if none == (share is not None) or (none and (reference or salt)):
+        raise click.UsageError("expected --share, and what else is to change of it, or --none alone")
+    here = home()
+    asked = None if share is None else HoldoutSpec(share, reference, salt)
+    _changed(here, deploy.set_holdout(here.place, endpoint, asked, how.order), how)
 
 
 @command.command("promote")
@@ -192,7 +209,8 @@ def _changed(here: Home, plan: Plan, how: How) -> None:
 def _sentence(plan: Plan) -> str:
     shares = ", ".join(f"{name} {arm.version} {plan.share(name):.4g}" for name, arm in plan.arms.items())
     paused = " (paused: all to control)" if plan.mode == "paused" else ""
-    return f"plan {plan.plan} of {plan.endpoint}, phase {plan.phase}: {shares}{paused}"
+    held = "" if plan.holdout is None else f"; holdout {plan.holdout.version} {plan.holdout.share:.4g}"
+    return f"plan {plan.plan} of {plan.endpoint}, phase {plan.phase}: {shares}{paused}{held}"
 
 
 def _plans(found: list[Plan]) -> str:
