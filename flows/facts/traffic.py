@@ -64,7 +64,7 @@ def scan(journal: Path, endpoint: str, metric: Metric, window: Window, since: fl
     """
     seen = _Scan(endpoint, metric, window, since if enter_from is None else enter_from, Known(Lookup(journal).get))
     at = since
-    for entry in _entries(journal, since):
+    for entry in entries(journal, since):
         event = decode(entry)
         if event is None or event.at < since:
             continue
@@ -91,6 +91,34 @@ def values(traffic: Traffic, metric: Metric, window: Window) -> Values:
     y, x = zip(*pairs, strict=True)
     cap = metric.cap if metric.cap_percentile is None else winsor.cap_of(y, metric.cap_percentile)
     return Values(*counts, joint.of(y if cap is None else [min(each, cap) for each in y], x))
+
+
+def entries(journal: Path, since: float) -> Iterator[Entry]:
+    """What stands in the journal now, but for the segments that were last written before `since`."""
+    end = segments.end(journal)
+    late = _late(journal, since)
+    if not late:
+        return
+    reader = Reader(journal, Position(late[0], 0))
+    try:
+        while entries := reader.read(BATCH):
+            for entry in entries:
+                if entry.address.position >= end:
+                    return
+                yield entry
+    finally:
+        reader.close()
+
+
+def size_since(journal: Path, since: float) -> int:
+    """How many bytes `entries` reads."""
+    return sum(path(journal, number).stat().st_size for number in _late(journal, since))
+
+
+def _late(journal: Path, since: float) -> list[int]:
+    """The first segment that was written since then, and all after it."""
+    end = segments.end(journal)
+    return [number for number in segments.segments(journal) if _written(journal, number) >= since or number >= end.segment]
 
 
 class _Scan:
@@ -142,24 +170,6 @@ class _Scan:
             unit.brought = unit.brought.above(number)
         if outcome == self._metric.denominator:
             unit.brought = unit.brought.beneath(number)
-
-
-def _entries(journal: Path, since: float) -> Iterator[Entry]:
-    """What stands in the journal now, but for the segments that were last written before `since`."""
-    numbers = segments.segments(journal)
-    end = segments.end(journal)
-    late = [number for number in numbers if _written(journal, number) >= since or number >= end.segment]
-    if not late:
-        return
-    reader = Reader(journal, Position(late[0], 0))
-    try:
-        while entries := reader.read(BATCH):
-            for entry in entries:
-                if entry.address.position >= end:
-                    return
-                yield entry
-    finally:
-        reader.close()
 
 
 def _written(journal: Path, number: int) -> float:

@@ -21,6 +21,10 @@ blueprint = Blueprint("endpoints", __name__, url_prefix="/v1/endpoints")
 blueprint.before_request(requests.admit)
 
 
+_MOST_READ = 64 * 2**20
+"""Bytes of the journal that a report may read here: more would hold up the predictions of this process for too long."""
+
+
 class ArmBody(msgspec.Struct, forbid_unknown_fields=True):
     """An arm as it is asked for: `{"version": "credit@champion", "weight": 90}`."""
 
@@ -171,6 +175,16 @@ def set_holdout(endpoint: str) -> Response:
     one = given.holdout
     asked = None if one is None else HoldoutSpec(one.share, one.version, one.salt)
     return changed(deploy.set_holdout(home().place, endpoint, asked, order(given.reason)))
+
+
+@blueprint.get("/<endpoint>/holdout/report")
+def report_holdout(endpoint: str) -> Response:
+    """The units held out beside those that were treated."""
+    from flows import holdout_report
+
+    begin, stop = requests.time_range()
+    wanted = holdout_report.Wanted(endpoint, begin, stop, _MOST_READ)
+    return answer(holdout_report.report(holdout_report.Source(home().store, home().journal, clock), wanted))
 
 
 @blueprint.get("/<endpoint>/shadows/<shadow>/report")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import secrets
 from typing import Any
 
@@ -13,6 +14,7 @@ from flows.facts import cuts
 from routing.plan import Plan, public
 from server.cli import options
 from server.cli.options import How, change_options, home, json_option, plan_options, show, table
+from server.cli.usage import time_range
 from server.home import Home, clock
 from store import plans
 
@@ -189,6 +191,23 @@ def report_shadow(endpoint: str, shadow: str | None, as_json: bool) -> None:
 
     here = home()
     found = shadow_report.report(here.store, here.journal, endpoint, shadow, clock)
+    show(found, report_table(found), as_json=as_json)
+
+
+@command.command("holdout-report")
+@click.argument("endpoint")
+@click.option("--from", "start", metavar="TIME", help="From this time on, such as 2026-05-03T12:00:00Z; since the holdout was set.")
+@click.option("--to", "end", metavar="TIME", help="Until before this time; until now.")
+@json_option
+def report_holdout(endpoint: str, start: str | None, end: str | None, as_json: bool) -> None:
+    """Compare the units of ENDPOINT that are held out with those that were treated: answers, outcomes, labels, losses."""
+    from experiments.holdout import table as report_table
+    from flows.holdout_report import Source, Wanted, report
+
+    begin, stop = time_range(start, end)
+    wanted = Wanted(endpoint, -math.inf if begin is None else begin, math.inf if stop is None else stop)
+    here = home()
+    found = report(Source(here.store, here.journal, clock), wanted)
     show(found, report_table(found), as_json=as_json)
 
 
