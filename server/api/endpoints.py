@@ -21,7 +21,7 @@ blueprint = Blueprint("endpoints", __name__, url_prefix="/v1/endpoints")
 blueprint.before_request(requests.admit)
 
 
-_MOST_READ = 64 * 2**20
+_MOST_READ = 32 * 2**20
 """Bytes of the journal that a report may read here: more would hold up the predictions of this process for too long."""
 
 
