@@ -73,7 +73,7 @@ def runs(process: int) -> bool:
     except ProcessLookupError:
         return False
     except PermissionError:
-        return True
+        pass
     return True
 
 
@@ -87,6 +87,10 @@ class _Loading(NamedTuple):
 
     version: str
     since: float
+
+
+class _Later(Exception):
+    """Another worker is about to find out whether the version can be loaded."""
 
 
 class Adopter:
@@ -135,13 +139,16 @@ class Adopter:
     def report(self) -> None:
         """Say what is served here, and that this worker is alive: due every `HEARTBEAT_SECONDS`, and before the first `poll`."""
         with self._reporting:
-            with self._switching:
-                served = [route.plan for route in self._routes.by_endpoint.values() if self._serves(route.plan)]
-                failed = [one for failures in self._failed.values() for one in failures]
-            body = {"plans": {plan.endpoint: plan.plan for plan in served}, "failed": failed, **self._learnt(), **self._standing()}
+            body = self._body()
             # A store that somebody else writes to must not hold up a switch: only reports wait for each other.
             with self._store.write() as connection:
                 workers.report(connection, self._worker, self._clock(), body)
+
+    def _body(self) -> dict[str, Any]:
+        with self._switching:
+            served = [route.plan for route in self._routes.by_endpoint.values() if self._serves(route.plan)]
+            failed = [one for failures in self._failed.values() for one in failures]
+        return {"plans": {plan.endpoint: plan.plan for plan in served}, "failed": failed, **self._learnt(), **self._standing()}
 
     def _adopt(self, endpoint: str, number: int) -> None:
         try:
@@ -156,6 +163,8 @@ class Adopter:
             failed.update(self._swapper.catch_up(self._unserved(plan)))
             with self._switching:
                 self._switch(plan, cards, failed)
+        except _Later:
+            return
         except TiltyardError as error:
             with self._switching:
                 self._refuse(endpoint, number, {"": error.message})
@@ -163,30 +172,36 @@ class Adopter:
         self._seen[endpoint] = number
 
     def _load(self, version: VersionId) -> dict[VersionId, str]:
-        """Load it where it is not; the reason where that failed.
-
-        A model may take its process with it (a crash of native code, the kernel's answer to too little memory). So what is loaded is said
-        before: who comes after those that died of it can see that.
-        """
+        """Load it where it is not; the reason where that failed. Raises _Later where another worker has to go first."""
         if version not in self._pool.loaded():
-            deaths = self._deaths(str(version))
-            if deaths >= MOST_DEATHS:
+            deaths = self._claim(str(version))
+            if deaths is not None:
                 return {version: f"{deaths} workers died while they loaded it"}
-            self._loading = _Loading(str(version), self._clock())
-            self.report()
         try:
             return self._pool.ensure([version])
         finally:
             self._loading = None
 
-    def _deaths(self, version: str) -> int:
-        """How many workers have lately died while they loaded the version; none where others have loaded it: then it was something else."""
-        with self._store.read() as connection:
-            reports = [report for _, report in workers.alive(connection, 0.0).values()]
-        if any(version in report.get("loaded", ()) for report in reports):
-            return 0
-        loading = [report["loading"] for report in reports if "loading" in report]
-        return sum(one["version"] == version and not runs(one["process"]) for one in loading)
+    def _claim(self, version: str) -> int | None:
+        """Say that this worker loads the version; how many have died of it, where those are too many.
+
+        A model may take its process with it (a crash of native code, the kernel's answer to too little memory). So one that none has
+        loaded yet is tried by one worker while the others serve on, and who comes after one that died sees what it was at. What others have
+        loaded can be loaded: whoever died meanwhile died of something else.
+        """
+        with self._reporting, self._store.write() as connection:
+            others = [report for worker, (_, report) in workers.alive(connection, 0.0).items() if worker != self._worker]
+            if any(version in report.get("loaded", ()) for report in others):
+                return None
+            on_it = [runs(report["loading"]["process"]) for report in others if report.get("loading", {}).get("version") == version]
+            if on_it.count(False) >= MOST_DEATHS:
+                return on_it.count(False)
+            # Where a server begins nobody serves yet, and none has died: all load at once.
+            if any(on_it) and (self._routes.by_endpoint or not all(on_it)):
+                raise _Later
+            self._loading = _Loading(version, self._clock())
+            workers.report(connection, self._worker, self._clock(), self._body())
+        return None
 
     def overdue(self, seconds: float) -> str | None:
         """The version that is being loaded for longer than so many seconds; None where there is none."""

@@ -154,7 +154,9 @@ class _Scan:
             return
         self._known.remember(address, event)
         population: Population = "holdout" if event.flags & HELD_OUT else "treated"
-        unit = self._units.setdefault(event.unit or "", _Totals(population))
+        unit = self._units.get(event.unit or "")
+        if unit is None:
+            unit = self._units[event.unit or ""] = _Totals(population)
         side = self._sides[population]
         side.predictions += 1
         side.rows += len(event.rows)
@@ -247,11 +249,12 @@ class _Scan:
 
 
 def _label(unit: _Totals, answer: Output, label: Label) -> None:
-    """The label itself, as a number (1 for the second of two classes), and the losses of the answer."""
+    """The label itself, as a number, and the losses of the answer. Of a classifier 1 for the second of two classes, or what is 0 or 1."""
     positive = losses.is_positive(answer, label)
-    value = positive if positive is not None else label
-    if not isinstance(value, str):
-        unit.per_row("label", float(value))
+    if positive is not None:
+        unit.per_row("label", float(positive))
+    elif not isinstance(label, str) and (answer.label is msgspec.UNSET or (label in (0, 1) and answer.probabilities is msgspec.UNSET)):
+        unit.per_row("label", float(label))
     for kind in _LOSSES:
         loss = losses.loss(kind, answer, label)
         if loss is not None:

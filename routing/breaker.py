@@ -8,6 +8,7 @@ It reads no clock and takes no lock: whoever asks says what time it is, and one 
 
 from __future__ import annotations
 
+from math import ceil
 from typing import Final, Literal, NamedTuple, TypeAlias
 
 State: TypeAlias = Literal["closed", "open", "half-open"]
@@ -60,7 +61,7 @@ class Breaker:
         self._limits = limits
         self._failures_count = has_fallback
         self._mask = (1 << limits.calls) - 1
-        self._fewest = limits.share * limits.calls
+        self._fewest = ceil(round(limits.share * limits.calls, 6))
         self._bad = 0
         self._made = 0
         self._turn = 1

@@ -112,7 +112,8 @@ def entries(journal: Path, since: float) -> Iterator[Entry]:
 
 def size_since(journal: Path, since: float) -> int:
     """How many bytes `entries` reads."""
-    return sum(path(journal, number).stat().st_size for number in _late(journal, since))
+    late = _late(journal, since)
+    return segments.distance(journal, Position(late[0], 0), segments.end(journal)) if late else 0
 
 
 def _late(journal: Path, since: float) -> list[int]:

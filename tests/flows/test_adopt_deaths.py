@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,9 @@ from core.errors import Rejected
 from core.ids import VersionId
 from core.settings import Settings
 from core.values import Output
-from flows import adopt, housekeep, status
+from flows import adopt, deploy, housekeep, status
 from flows.adopt import Adopter, limits_of, loader, runs
+from flows.deploy import ArmSpec
 from flows.learning.swap import Swapper
 from flows.serving import Routes
 from models.package import Loaded
@@ -22,7 +24,7 @@ from models.pool import Pool
 from routing.breaker import Limits
 from store import workers
 from store.blobs import Blobs
-from tests.flows.flow_world import World, card
+from tests.flows.flow_world import World, card, order
 
 NOBODY = 2**22 + 1
 """No process has this id: Linux gives out none above 2**22."""
@@ -86,8 +88,8 @@ def test_a_version_that_two_workers_died_of_is_not_loaded_again(world: World) ->
 
 @pytest.mark.parametrize(
     "others",
-    [[{}], [{}, {"process": os.getpid()}], [{}, {"version": "m@3"}], [{}, {}, {"version": "m@3", "loaded": ["m@2"]}]],
-    ids=["one alone", "another still loads", "another version", "one has loaded it"],
+    [[{}], [{"process": os.getpid()}] * 2, [{}, {"version": "m@3"}], [{}, {}, {"version": "m@3", "loaded": ["m@2"]}]],
+    ids=["one alone", "others still load", "another version", "one has loaded it"],
 )
 def test_what_may_have_been_something_else_is_loaded(world: World, others: list[dict[str, Any]]) -> None:
     """One death may be chance, a worker that lives has not died, and what one has loaded can be loaded."""
@@ -103,7 +105,7 @@ def test_what_is_loaded_is_said_before(world: World) -> None:
     poll = threading.Thread(target=worker.adopter.poll)
     poll.start()
     while not worker.asked:
-        pass
+        time.sleep(0.001)
     assert worker.reported()["loading"] == {"version": "m@1", "process": os.getpid()}
     assert worker.adopter.overdue(10.0) is None
     worker.now += 11.0
@@ -113,6 +115,26 @@ def test_what_is_loaded_is_said_before(world: World) -> None:
     after = worker.reported()
     assert (after["loaded"], "loading" in after) == (["m@1", "m@2"], False)
     assert worker.adopter.overdue(10.0) is None
+
+
+def test_one_tries_what_none_has_loaded_while_the_others_serve(world: World) -> None:
+    """The others wait until it is loaded, or too many have died of it; one that serves nothing yet waits only where one has died."""
+    worker = Worker(world)
+    worker.poll()
+    deploy.set_arms(world.place, "credit", {"control": ArmSpec("m@3", 1)}, None, None, order(1.0))
+    die(world, "w1", "m@3", os.getpid())
+    assert worker.poll()["plans"] == {"credit": 2}
+    assert "m@3" not in worker.asked
+    assert Worker(world, "w10").poll()["plans"] == {"credit": 3}
+    assert worker.poll()["plans"] == {"credit": 3}
+    deploy.set_arms(world.place, "credit", {"control": ArmSpec("m@4", 1)}, None, None, order(2.0))
+    die(world, "w1", "m@4", os.getpid())
+    assert not worker.poll()["failed"]
+    die(world, "w2", "m@4")
+    assert Worker(world, "w11").poll()["plans"] == {}
+    for name in ("w1", "w2"):
+        die(world, name, "m@4")
+    assert (worker.poll()["failed"][0]["version"], "m@4" in worker.asked) == ("m@4", False)
 
 
 def test_reports_of_an_earlier_server_are_forgotten(world: World) -> None:
