@@ -15,6 +15,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
+from sqlalchemy.exc import OperationalError
 
 from core.clock import Clock
 from core.errors import Rejected, TiltyardError
@@ -164,6 +165,7 @@ class Adopter:
             with self._switching:
                 self._switch(plan, cards, failed)
         except _Later:
+            self._routes.refuse(endpoint)
             return
         except TiltyardError as error:
             with self._switching:
@@ -174,7 +176,11 @@ class Adopter:
     def _load(self, version: VersionId) -> dict[VersionId, str]:
         """Load it where it is not; the reason where that failed. Raises _Later where another worker has to go first."""
         if version not in self._pool.loaded():
-            deaths = self._claim(str(version))
+            try:
+                deaths = self._claim(str(version))
+            except OperationalError as error:
+                _log.warning("that %s is loaded cannot be said: %s", version, error.orig)
+                deaths = None
             if deaths is not None:
                 return {version: f"{deaths} workers died while they loaded it"}
         try:

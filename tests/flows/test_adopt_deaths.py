@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy.exc import OperationalError
 
 from core.errors import Rejected
 from core.ids import VersionId
@@ -131,10 +132,24 @@ def test_one_tries_what_none_has_loaded_while_the_others_serve(world: World) -> 
     die(world, "w1", "m@4", os.getpid())
     assert not worker.poll()["failed"]
     die(world, "w2", "m@4")
-    assert Worker(world, "w11").poll()["plans"] == {}
+    fresh = Worker(world, "w11")
+    assert (fresh.poll()["plans"], fresh.routes.ready) == ({}, False)
     for name in ("w1", "w2"):
         die(world, name, "m@4")
     assert (worker.poll()["failed"][0]["version"], "m@4" in worker.asked) == ("m@4", False)
+
+
+def test_a_store_that_cannot_be_written_keeps_nothing_from_being_served(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker that starts on a full disk loads what there is, though it cannot say so."""
+
+    def full(*_: object) -> None:
+        raise OperationalError("INSERT", {}, OSError("database or disk is full"))
+
+    worker = Worker(world)
+    monkeypatch.setattr(adopt.workers, "report", full)
+    with pytest.raises(OperationalError):
+        worker.adopter.poll()
+    assert worker.routes.of("credit").plan.plan == 2
 
 
 def test_reports_of_an_earlier_server_are_forgotten(world: World) -> None:
