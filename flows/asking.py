@@ -11,15 +11,9 @@ from typing import Protocol, TypeAlias
 
 from core.errors import Crowded, ModelFailed, TimedOut
 from core.values import Output, Value
-from flows.serving import ArmRoute
+from flows.serving import SLOW_SECONDS, ArmRoute
 from models.failure import reason
 from models.package import Loaded
-
-SLOW_SECONDS = 0.002
-"""A request that will take longer is answered in a native thread, so that it does not hold up the others."""
-
-HOLDUP_SECONDS = 0.02
-"""A model that held up the hub for so long, though it should not have, answers in native threads for a while."""
 
 BREAKER_OPEN = "breaker-open"
 """The code of the failure of an arm that was not asked, because its breaker is open."""
@@ -54,15 +48,11 @@ def ask_arm(arm: ArmRoute, rows: list[list[Value]], offload: Offload, timeout: f
         raise ModelFailed(f"its breaker is open: {breaker.reason}", code=BREAKER_OPEN)
     due = len(rows) * loaded.seconds_per_row
     try:
-        if due > SLOW_SECONDS or arm.pace.slow_until > start:
+        if due > SLOW_SECONDS or arm.pace.slow:
             said, seconds = offload(arm.version, lambda: _timed(loaded, rows), timeout + due)
-            if seconds > due + SLOW_SECONDS:
-                arm.pace.is_slow(start + seconds)
         else:
             said = loaded.answer(rows)
             seconds = perf_counter() - start
-            if seconds > HOLDUP_SECONDS:
-                arm.pace.is_slow(start + seconds)
     except Crowded:
         breaker.give_back(ticket, perf_counter())
         raise
@@ -72,7 +62,9 @@ def ask_arm(arm: ArmRoute, rows: list[list[Value]], offload: Offload, timeout: f
     except Exception as error:
         breaker.fail(ticket, perf_counter(), reason(error), slow=False)
         raise ModelFailed(reason(error)) from error
-    breaker.succeed(ticket, start + seconds, seconds - due)
+    late = seconds - due
+    arm.pace.tell(late)
+    breaker.succeed(ticket, start + seconds, late)
     return said
 
 

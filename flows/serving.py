@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -18,20 +17,24 @@ from routing.splitter import Splitter
 
 
 class Pace:
-    """Until when an arm's model counts as slow, by the clock of `perf_counter`: because it lately took longer than it should, or for good.
+    """Whether an arm's model is `slow`: it has lately taken longer than it should, or may at any time.
 
-    For good does one that is a pickle: that holds code of its own, which may wait for whatever it likes, however fast it was when it was
-    loaded. What only hangs when the hub asks it would hang the hub.
+    It lately has where a moving mean of what its calls took too long is above 2 ms: one call that was held up by a busy machine is
+    forgotten after a few that were not. At any time may one that is a pickle: that holds code of its own, which waits for whatever it
+    likes, however fast it was when it was loaded. What hangs when the hub asks it hangs the hub.
     """
 
-    __slots__ = ("slow_until",)
+    __slots__ = ("_always", "_mean", "slow")
 
     def __init__(self, loaded: Loaded) -> None:
-        self.slow_until = math.inf if loaded.card.format == "pickle" else 0.0
+        self._always = loaded.card.format == "pickle"
+        self._mean = 0.0
+        self.slow = self._always
 
-    def is_slow(self, now: float) -> None:
-        """From now on, for a while."""
-        self.slow_until = max(self.slow_until, now + PACE_SECONDS)
+    def tell(self, late: float) -> None:
+        """One more call, that took so many seconds longer than its rows should."""
+        self._mean += ((late if late > 0.0 else 0.0) - self._mean) * _WEIGHT
+        self.slow = self._always or self._mean > SLOW_SECONDS
 
 
 class ArmRoute(NamedTuple):
@@ -62,8 +65,11 @@ class Route(NamedTuple):
     filler: Filler | None = None
 
 
-PACE_SECONDS = 60.0
-"""How long a model counts as slow after it last was."""
+SLOW_SECONDS = 0.002
+"""A request that will take longer is answered in a native thread, so that it does not hold up the others."""
+
+_WEIGHT = 0.05
+"""Of the newest call in the mean that a model's pace is judged by."""
 
 
 def inputs_of(plan: Plan, signature_of: Callable[[str], Signature]) -> Inputs:

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from core.errors import Crowded, ModelFailed, TimedOut
 from core.values import Output, Row
 from flows import asking
-from flows.asking import HOLDUP_SECONDS, Timed, ask_arm
+from flows.asking import Timed, ask_arm
 from flows.serving import ArmRoute, Route, make_route
 from models.package import Loaded
 from routing import changes
@@ -109,19 +109,14 @@ def test_what_will_take_long_leaves_the_hub(clock: Clock, rows: int, limits: lis
 
 
 def test_a_model_that_holds_up_the_hub_leaves_it_for_a_while(clock: Clock) -> None:
-    """Until it has not been slow for a minute."""
+    """As long as it is slow, and some calls more; one short delay of a busy machine is nothing."""
     asked = Asked(clock)
-    asked.model.seconds = HOLDUP_SECONDS * 1.5
-    asked.ask()
-    assert asked.threads.limits == []
-    for pause, offloaded in ((0.0, 1), (59.0, 2), (59.0, 3)):
-        clock.now += pause
-        asked.ask()
-        assert len(asked.threads.limits) == offloaded
-    asked.model.seconds = 0.0
-    clock.now += 61.0
-    asked.ask()
-    assert len(asked.threads.limits) == 3
+    for seconds, calls, offloaded in ((0.03, 1, 0), (0.0, 50, 0), (0.4, 1, 0), (0.4, 5, 5), (0.0, 100, 105)):
+        asked.model.seconds = seconds
+        for _ in range(calls):
+            asked.ask()
+        assert len(asked.threads.limits) <= offloaded
+    assert 55 < len(asked.threads.limits) < 105
 
 
 def test_code_of_its_own_never_runs_on_the_hub(clock: Clock) -> None:
