@@ -23,6 +23,8 @@ POPULATIONS: tuple[Population, ...] = ("holdout", "treated")
 
 QUANTILES = (0.1, 0.25, 0.5, 0.75, 0.9)
 ALPHA = 0.05
+FEWEST = 30
+"""Units of a population below which the report says that they are few."""
 HORIZON = (
     "fixed horizon: each p-value and .95 interval holds for one look at a range that was chosen before; several of them are not adjusted"
 )
@@ -37,20 +39,12 @@ class Pairs(NamedTuple):
 
 def compare(holdout: Pairs, treated: Pairs) -> dict[str, Any]:
     """The means of both with their intervals, and treated less holdout with a two-sided test; `refused` where that cannot be computed."""
-    both = (holdout, treated)
-    found: dict[str, Any] = {"per": "row" if holdout.x or treated.x else "unit"}
-    for name, pairs in zip(POPULATIONS, both, strict=True):
-        found[name] = {"units": len(pairs.y), "mean": _mean(pairs), **_interval(pairs)}
-    try:
-        difference = (
-            ratio.difference(_joint(holdout), _joint(treated), alternative="two-sided", alpha=ALPHA)
-            if found["per"] == "row"
-            else (means.welch(summary.of(holdout.y), summary.of(treated.y), alternative="two-sided", alpha=ALPHA))
-        )
-    except Refused as error:
-        return {**found, "difference": {"refused": error.message}}
-    keys = ("estimate", "se", "p_value", "lower", "upper")
-    return {**found, "difference": {key: getattr(difference, key) for key in keys}}
+    per_row = bool(holdout.x or treated.x)
+    sides: dict[str, Any] = {
+        name: {"units": len(pairs.y), "mean": _mean(pairs), **_interval(pairs)}
+        for name, pairs in zip(POPULATIONS, (holdout, treated), strict=True)
+    }
+    return {"per": "row" if per_row else "unit", **sides, "difference": _difference(holdout, treated, per_row)}
 
 
 def balance(units: Mapping[Population, int], share: float) -> dict[str, Any]:
@@ -65,12 +59,17 @@ def balance(units: Mapping[Population, int], share: float) -> dict[str, Any]:
 def distribution(labels: Mapping[str, int], scores: Sequence[float]) -> dict[str, Any]:
     """The share of each answered label, and quantiles of the scores (values, or probabilities of the second of two classes)."""
     total = sum(labels.values())
+    quantiles = np.quantile(scores, QUANTILES).tolist() if len(scores) else []
     return {
         "labels": {label: count / total for label, count in sorted(labels.items())},
-        "quantiles": {f"{q:g}": float(each) for q, each in zip(QUANTILES, np.quantile(scores, QUANTILES), strict=True)}
-        if len(scores)
-        else {},
+        "quantiles": {f"{q:g}": each for q, each in zip(QUANTILES, quantiles, strict=False)},
     }
+
+
+def few(units: Mapping[Population, int]) -> list[str]:
+    """A note where a population is so small that its means are far from normal."""
+    small = [f"{units[name]} units of the {name}" for name in POPULATIONS if units[name] < FEWEST]
+    return [f"{' and '.join(small)}: with fewer than {FEWEST} the intervals are too narrow and the p-values too small"] if small else []
 
 
 def table(report: Data) -> str:
@@ -120,6 +119,17 @@ def _row(name: str, one: Data) -> list[str]:
     d = one["difference"]
     figures = ["-"] * 3 if "refused" in d else [number(d["estimate"], sign=True), span(d["lower"], d["upper"]), p_text(d["p_value"])]
     return [name, one["per"], *(number(one[each]["mean"]) for each in POPULATIONS), *figures]
+
+
+def _difference(holdout: Pairs, treated: Pairs, per_row: bool) -> dict[str, Any]:
+    try:
+        if per_row:
+            found = ratio.difference(_joint(holdout), _joint(treated), alternative="two-sided", alpha=ALPHA)
+        else:
+            found = means.welch(summary.of(holdout.y), summary.of(treated.y), alternative="two-sided", alpha=ALPHA)
+    except Refused as error:
+        return {"refused": error.message}
+    return {key: getattr(found, key) for key in ("estimate", "se", "p_value", "lower", "upper")}
 
 
 def _mean(pairs: Pairs) -> float | None:

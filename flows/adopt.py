@@ -42,6 +42,8 @@ RETRY_SECONDS = 5.0
 """How long after a version could not be loaded it is tried again."""
 ALIVE_SECONDS = 5.0
 """A worker that has not reported for this long counts as gone."""
+GONE_SECONDS = 50.0
+"""One that has not reported for this long is no more, whatever process has its id by now."""
 MOST_DEATHS = 2
 """So many workers may die while they load a version that none has loaded lately; then it counts as one that cannot be loaded."""
 
@@ -196,10 +198,15 @@ class Adopter:
         loaded can be loaded: whoever died meanwhile died of something else.
         """
         with self._reporting, self._store.write() as connection:
-            others = [report for worker, (_, report) in workers.alive(connection, 0.0).items() if worker != self._worker]
-            if any(version in report.get("loaded", ()) for report in others):
+            others = {worker: one for worker, one in workers.alive(connection, 0.0).items() if worker != self._worker}
+            if any(version in report.get("loaded", ()) for _, report in others.values()):
                 return None
-            on_it = [runs(report["loading"]["process"]) for report in others if report.get("loading", {}).get("version") == version]
+            since = self._clock() - GONE_SECONDS
+            on_it = [
+                seen > since and runs(report["loading"]["process"])
+                for seen, report in others.values()
+                if report.get("loading", {}).get("version") == version
+            ]
             if on_it.count(False) >= MOST_DEATHS:
                 return on_it.count(False)
             # Where a server begins nobody serves yet, and none has died: all load at once.

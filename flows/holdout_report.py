@@ -192,13 +192,13 @@ class _Scan:
         by: dict[Population, list[_Totals]] = {name: [] for name in POPULATIONS}
         for unit in self._units.values():
             by[unit.population].append(unit)
-        sides = {name: self._side(side, len(by[name])) for name, side in self._sides.items()}
-        notes = [f"{self._left_out} outcomes of further names are left out"] if self._left_out else []
+        units = {name: len(each) for name, each in by.items()}
+        left_out = [f"{self._left_out} outcomes of further names are left out"] if self._left_out else []
         return {
-            "populations": sides,
-            "balance": holdout.balance({name: len(units) for name, units in by.items()}, share),
+            "populations": {name: self._side(side, units[name]) for name, side in self._sides.items()},
+            "balance": holdout.balance(units, share),
             "measures": {name: holdout.compare(*(_pairs(by[each], name) for each in POPULATIONS)) for name in self._measures()},
-            "notes": notes,
+            "notes": [*left_out, *holdout.few(units)],
         }
 
     def _counts(self, event: Predicted) -> bool:

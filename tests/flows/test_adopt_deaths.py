@@ -16,7 +16,7 @@ from core.ids import VersionId
 from core.settings import Settings
 from core.values import Output
 from flows import adopt, deploy, housekeep, status
-from flows.adopt import Adopter, limits_of, loader, runs
+from flows.adopt import GONE_SECONDS, Adopter, limits_of, loader, runs
 from flows.deploy import ArmSpec
 from flows.learning.swap import Swapper
 from flows.serving import Routes
@@ -137,6 +137,19 @@ def test_one_tries_what_none_has_loaded_while_the_others_serve(world: World) -> 
     for name in ("w1", "w2"):
         die(world, name, "m@4")
     assert (worker.poll()["failed"][0]["version"], "m@4" in worker.asked) == ("m@4", False)
+
+
+def test_deaths_are_remembered_for_an_hour(world: World) -> None:
+    """A version that nothing stands in for is not tried every minute; one whose process id another has by now is not waited for."""
+    die(world, "w1")
+    die(world, "w2", process=os.getpid())
+    worker = Worker(world)
+    worker.now = 100.0 + GONE_SECONDS
+    housekeep.forget_workers(world.store, lambda: 99.0 + GONE_SECONDS + 10.0)
+    assert [one["version"] for one in worker.poll()["failed"]] == ["m@2"]
+    housekeep.forget_workers(world.store, lambda: 100.0 + 3600.0)
+    with world.store.read() as connection:
+        assert not workers.alive(connection, 0.0).keys() & {"w1", "w2"}
 
 
 def test_a_store_that_cannot_be_written_keeps_nothing_from_being_served(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
