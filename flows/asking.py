@@ -57,15 +57,23 @@ def ask_arm(arm: ArmRoute, rows: list[list[Value]], offload: Offload, timeout: f
         breaker.give_back(ticket, perf_counter())
         raise
     except ModelFailed as error:
-        breaker.fail(ticket, perf_counter(), error.message, slow=isinstance(error, TimedOut))
+        _note_failure(arm, ticket, start + due, error)
         raise
     except Exception as error:
-        breaker.fail(ticket, perf_counter(), reason(error), slow=False)
-        raise ModelFailed(reason(error)) from error
+        failed = ModelFailed(reason(error))
+        _note_failure(arm, ticket, start + due, failed)
+        raise failed from error
     late = seconds - due
     arm.pace.tell(late)
     breaker.succeed(ticket, start + seconds, late)
     return said
+
+
+def _note_failure(arm: ArmRoute, ticket: int, due: float, error: ModelFailed) -> None:
+    """What raises late has held up the hub as well. `due`: when the answer should have come."""
+    now = perf_counter()
+    arm.pace.tell(now - due)
+    arm.breaker.fail(ticket, now, error.message, slow=isinstance(error, TimedOut))
 
 
 def _timed(loaded: Loaded, rows: list[list[Value]]) -> Timed:

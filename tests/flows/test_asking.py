@@ -119,6 +119,14 @@ def test_a_model_that_holds_up_the_hub_leaves_it_for_a_while(clock: Clock) -> No
     assert 55 < len(asked.threads.limits) < 105
 
 
+def test_what_raises_late_leaves_the_hub_too(clock: Clock) -> None:
+    """Whoever waits for it, waits for its failure as long as for an answer."""
+    asked = Asked(clock)
+    asked.model.error, asked.model.seconds = ValueError("broke"), 0.4
+    asked.fail(2)
+    assert len(asked.threads.limits) == 1
+
+
 def test_code_of_its_own_never_runs_on_the_hub(clock: Clock) -> None:
     """What comes as a pickle may hang, however fast it was when it was loaded."""
     asked = Asked(clock, form="pickle")
