@@ -38,6 +38,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     learner_memory_bytes: Annotated[int, Meta(description="Memory limit of one learner's process.", ge=2**28)] = 4 * 2**30
     remotes: Annotated[str, Meta(description="Servers of remote models: NAME=URL, comma-separated.")] = ""
     remote_token_files: Annotated[str, Meta(description="Files with the bearer tokens of remotes: NAME=FILE, comma-separated.")] = ""
+    predict_timeout_seconds: Annotated[
+        float, Meta(description="Seconds that a model may take for a request, beyond what its rows took when it was loaded.", gt=0, le=_DAY)
+    ] = 2.0
+    load_timeout_seconds: Annotated[float, Meta(description="Seconds that a worker may take to load a version.", gt=0, le=_DAY)] = 120.0
+    breaker_calls: Annotated[int, Meta(description="How many of an arm's last calls its breaker looks at.", ge=2, le=1000)] = 20
+    breaker_share: Annotated[float, Meta(description="Share of them that opens it where they failed or were slow.", gt=0, le=1)] = 0.5
+    breaker_slow_seconds: Annotated[
+        float, Meta(description="A call is slow that takes so much longer than its rows took when the model was loaded.", gt=0, le=_DAY)
+    ] = 1.0
+    breaker_open_seconds: Annotated[float, Meta(description="How long a breaker stays open at first.", gt=0, le=_DAY)] = 5.0
     shadow_batch: Annotated[int, Meta(description="Most requests in a shadow's micro-batch.", ge=1)] = 64
 
 

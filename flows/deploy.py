@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
@@ -19,12 +20,20 @@ from flows.serving import inputs_of
 from flows.shadow import ShadowName
 from routing import changes
 from routing.changes import Change, Who
-from routing.plan import CONTROL, AliasMove, Arm, Plan, Shadow
+from routing.plan import CONTROL, AliasMove, Arm, Holdout, Plan, Shadow
 from store import audit, experiments, plans, positions, registry
 from store.engine import Store
 from store.plans import PlanRow
 
 CHAMPION = "champion"
+
+
+class HoldoutSpec(NamedTuple):
+    """A holdout as it is asked for. What is None stays as it was; at first the version is control's and the salt random."""
+
+    share: float
+    reference: str | None = None
+    salt: str | None = None
 
 
 class Order(NamedTuple):
@@ -107,6 +116,15 @@ def set_shadows(place: Place, endpoint: str, shadows: Mapping[str, ShadowSpec], 
     )
 
 
+def set_holdout(place: Place, endpoint: str, holdout: HoldoutSpec | None, order: Order) -> Plan:
+    """Hold out another share of the units, or let another version serve it; None: hold out nobody any more."""
+
+    def follow(connection: sa.Connection, plan: Plan) -> Change:
+        return changes.set_holdout(plan, None if holdout is None else _holdout(connection, plan, holdout), order.who)
+
+    return _change(place, endpoint, "endpoint.holdout", order, follow)
+
+
 def pause(place: Place, endpoint: str, order: Order) -> Plan:
     """All to control, weights remembered."""
     return _change(place, endpoint, "endpoint.pause", order, lambda _, plan: changes.pause(plan, order.who))
@@ -132,10 +150,11 @@ def promote(place: Place, endpoint: str, arm: str | None, order: Order) -> Plan:
     return _change(place, endpoint, "endpoint.promote", order, follow)
 
 
-def rollback(place: Place, endpoint: str, to: int | None, order: Order) -> Plan:
+def rollback(place: Place, endpoint: str, to: int | None, order: Order, unserved: str | None = None) -> Plan:
     """The content of the parent (or of plan `to`) as a new plan; aliases move as the promotes between had moved them, or back.
 
-    No rule and no retirement stands in the way of going back: a version that was retired since is restored.
+    No rule and no retirement stands in the way of going back: a version that was retired since is restored. The holdout stays, unless its
+    version is `unserved`: one that cannot be.
     """
 
     def follow(connection: sa.Connection, plan: Plan) -> Change:
@@ -145,7 +164,7 @@ def rollback(place: Place, endpoint: str, to: int | None, order: Order) -> Plan:
         target = load(connection, endpoint, number)
         moves = _moves_between(connection, plan, target)
         _restore_retired(connection, target, moves, order.who)
-        return changes.restore(plan, target, moves, order.who)
+        return changes.restore(plan, target, moves, order.who, unserved)
 
     return _change(place, endpoint, "endpoint.rollback", order, follow)
 
@@ -210,6 +229,12 @@ def _arms(connection: sa.Connection, arms: Mapping[str, ArmSpec]) -> dict[str, A
     return {name: Arm(str(usable(connection, arms[name].reference, f"arms.{name}")), arms[name].weight) for name in ordered}
 
 
+def _holdout(connection: sa.Connection, plan: Plan, asked: HoldoutSpec) -> Holdout:
+    before = plan.holdout or Holdout(asked.share, plan.arms[CONTROL].version, secrets.token_hex(8))
+    version = before.version if asked.reference is None else str(usable(connection, asked.reference, "holdout.version"))
+    return Holdout(asked.share, version, asked.salt or before.salt)
+
+
 def _shadows(connection: sa.Connection, shadows: Mapping[str, ShadowSpec]) -> dict[str, Shadow]:
     return {name: remote.shadow(connection, shadow.reference, shadow.sample, f"shadows.{name}") for name, shadow in shadows.items()}
 
@@ -238,7 +263,8 @@ def _check_rise(connection: sa.Connection, before: Plan, plan: Plan) -> None:
 
 def _traffic(plan: Plan, arm: str) -> float:
     """The arm's share of all units."""
-    return plan.enrolment * plan.share(arm) if plan.mode == "split" and arm in plan.arms else 0.0
+    held = 0.0 if plan.holdout is None else plan.holdout.share
+    return (1.0 - held) * plan.enrolment * plan.share(arm) if plan.mode == "split" and arm in plan.arms else 0.0
 
 
 def _champion_moves(connection: sa.Connection, plan: Plan, arm: str) -> tuple[AliasMove, ...]:
@@ -256,7 +282,8 @@ def _move(connection: sa.Connection, move: AliasMove, who: Who) -> None:
 
 
 def _restore_retired(connection: sa.Connection, target: Plan, moves: Iterable[AliasMove], who: Who) -> None:
-    named = {*(version for _, version in parts(target)), *(str(VersionId(move.model, move.now)) for move in moves)}
+    # The holdout stays what it is, whatever that plan's was.
+    named = {*(version for _, version in parts(replace(target, holdout=None))), *(str(VersionId(move.model, move.now)) for move in moves)}
     for version in sorted(map(parse_version, named)):
         if is_retired(connection, version):
             happening.restore(connection, version, who)

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from core.errors import Conflict
 from core.ids import VersionId, parse_version
 from flows import known
-from routing.plan import Plan
+from routing.plan import HOLDOUT, Plan
 from store import lifecycle, plans, registry, version_facts
 
 
@@ -19,11 +19,11 @@ class Use(NamedTuple):
     """The part that a version plays in a plan of an endpoint."""
 
     endpoint: str
-    kind: Literal["arm", "shadow"]
+    kind: Literal["arm", "shadow", "holdout"]
     name: str
 
     def __str__(self) -> str:
-        return f"{self.kind} {self.name} of {self.endpoint}"
+        return f"{self.kind} of {self.endpoint}" if self.kind == HOLDOUT else f"{self.kind} {self.name} of {self.endpoint}"
 
 
 class Uses:
@@ -43,9 +43,11 @@ class Uses:
 
 
 def parts(plan: Plan) -> Iterator[tuple[Use, str]]:
-    """The arms and shadows of a plan, each with its version."""
+    """The arms, shadows and holdout of a plan, each with its version."""
     yield from ((Use(plan.endpoint, "arm", name), arm.version) for name, arm in plan.arms.items())
     yield from ((Use(plan.endpoint, "shadow", name), shadow.version) for name, shadow in plan.shadows.items())
+    if plan.holdout is not None:
+        yield Use(plan.endpoint, "holdout", HOLDOUT), plan.holdout.version
 
 
 def brought_by(connection: sa.Connection, version: VersionId, endpoint: str) -> Plan:

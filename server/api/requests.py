@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Any, TypeVar, cast
 
 import msgspec
 from flask import Response, current_app, g, request
 
+from core.clock import from_rfc3339
 from core.errors import Invalid
 from flows.deploy import Order
 from flows.facts import cuts
@@ -90,6 +92,13 @@ def number(name: str) -> int | None:
     if text is not None and not _NUMBER.match(text):
         raise Invalid(f"{name}: expected a number, got {text[:20]!r}", field=name)
     return None if text is None else int(text)
+
+
+def time_range() -> tuple[float, float]:
+    """The query parameters `from` and `to` in seconds since the epoch; without end where one is not given."""
+    texts = ((name, request.args.get(name)) for name in ("from", "to"))
+    begin, stop = (None if text is None else from_rfc3339(text, name) for name, text in texts)
+    return -math.inf if begin is None else begin, math.inf if stop is None else stop
 
 
 def changed(plan: Plan, status: int = 200) -> Response:
