@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from core.values import START, Position
 from flows import known
 from flows.learning.learners import learner_reader
 from models.about import About
+from models.card import Card
 from models.learner.settings import Learning
 from routing.changes import Who
 from store import audit, positions, registry
@@ -38,12 +39,13 @@ def register(
     alias: str | None = None,
     trust_pickle: bool = False,
     learning: Learning = None,
+    trusted: Collection[str] = (),
     about: About = NOTHING_SAID,
     journal_end: Callable[[], Position] = lambda: START,
 ) -> VersionId:
     """The next version of `model`, made from the file or factory at `path`; raises Rejected, Invalid or Malformed with the reason.
 
-    `about` is what people say of it.
+    `about` is what people say of it, `trusted` are types that a skops file may hold beside those that are always allowed.
     Where it learns, its learner begins at `journal_end`: with what comes from now on.
     """
     check_name(model, "model")
@@ -51,14 +53,28 @@ def register(
         check_alias(alias)
     from models.building import build  # here, because workers load what they never build
 
-    built = build(path, sample=sample, target=target, trust_pickle=trust_pickle, learning=learning)
+    built = build(path, sample=sample, target=target, trust_pickle=trust_pickle, learning=learning, trusted=trusted)
     # Blobs first: a version that can be seen can be loaded.
     for content in built.blobs.values():
         blobs.put(content)
+    return add(store, model, built.card, who, alias=alias, about=about, journal_end=journal_end)
+
+
+def add(
+    store: Store,
+    model: str,
+    card: Card,
+    who: Who,
+    *,
+    alias: str | None = None,
+    about: About = NOTHING_SAID,
+    journal_end: Callable[[], Position] = lambda: START,
+) -> VersionId:
+    """The next version of `model`, whose blobs are stored, with this card; see `register`."""
     with store.write() as connection:
-        version = registry.add_version(connection, model, known.encode(built.card), who.by, who.at, known.encode(about))
-        audit.write(connection, who.at, who.by, "model.register", str(version), source=built.card.source, digest=built.card.source_digest)
-        if built.card.learns:
+        version = registry.add_version(connection, model, known.encode(card), who.by, who.at, known.encode(about))
+        audit.write(connection, who.at, who.by, "model.register", str(version), source=card.source, digest=card.source_digest)
+        if card.learns:
             positions.begin(connection, learner_reader(version), journal_end(), who.at)
         if alias is not None:
             _point(connection, version, alias, who)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import platform
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -42,19 +42,29 @@ PROBABLE = 1e-3
 """How far a row's probabilities may be from adding up to 1, before they are taken for scores of another kind."""
 
 
-def build(path: Path, *, sample: Path | None, target: str | None, trust_pickle: bool, learning: Learning = None) -> Package:
+def build(
+    path: Path,
+    *,
+    sample: Path | Sample | None,
+    target: str | None,
+    trust_pickle: bool,
+    learning: Learning = None,
+    trusted: Collection[str] = (),
+    features: Sequence[Feature] | None = None,
+) -> Package:
     """Audits, compiles where parity holds, profiles and packages the model at `path`, then loads the package once.
 
     `path` is a model file, or a function in a Python file (`model.py:build`). `sample` is a CSV or Parquet file of rows that the
-    model knows, `target` its column of true values. Raises Rejected where the model may not or cannot be served, Invalid or
-    Malformed where the sample or what is asked of its learning will not do.
+    model knows, or such rows, `target` its column of true values. `trusted` are types that the operator allows in a skops file beside
+    `artefact.ALLOWED`; `features` what is known of the model's inputs where there is no sample. Raises Rejected where the model may not
+    or cannot be served, Invalid or Malformed where the sample or what is asked of its learning will not do.
     """
-    source = _made(path) if factory.is_factory(path) else artefact.read(path, trust_pickle=trust_pickle)
-    table = None if sample is None else samples.read(sample)
+    source = _made(path) if factory.is_factory(path) else artefact.read(path, trust_pickle=trust_pickle, trusted=trusted)
+    table = samples.read(sample) if isinstance(sample, Path) else sample
     try:
         with warnings.catch_warnings(record=True) as caught:  # those of converters say nothing that parity does not
             warnings.simplefilter("always")
-            draft = _draft(source, table, target, learning)
+            draft = _draft(source, table, target, learning, features)
             return _finish(source, draft, [*draft.notes, *_older(caught)])
     except ModelFailed as error:
         tried = "a row of zeros; if it needs other values, give a sample" if table is None else "its own sample"
@@ -69,15 +79,17 @@ def _made(path: Path) -> Source:
     return Source(made.name, "pickle", made.data, artefact.digest(made.source), made.source)
 
 
-def _draft(source: Source, table: Sample | None, target: str | None, learning: Learning) -> Draft:
-    original = None if source.format == "onnx" else artefact.load_estimator(source.data, source.format)
+def _draft(source: Source, table: Sample | None, target: str | None, learning: Learning, known: Sequence[Feature] | None = None) -> Draft:
+    original = None if source.format == "onnx" else artefact.load_estimator(source.data, source.format, source.trusted)
     if _is_river(original):
         from models.river_building import from_river  # here, because it needs River, and most models do not
 
         return from_river(source, original, table, target, learning)
     if learning is not None:
         raise Invalid(f"learn: only a River model learns while it serves, and {source.name} holds none", field="learn")
-    return _from_onnx(source, table, target) if original is None else _from_estimator(source, original, table, target)
+    if original is None:
+        return _from_onnx(source, table, target, known)
+    return _from_estimator(source, original, table, target, known)
 
 
 def _is_river(model: Any) -> bool:
@@ -89,17 +101,18 @@ def _is_river(model: Any) -> bool:
     return is_river(model)
 
 
-def _from_estimator(source: Source, original: Any, table: Sample | None, target: str | None) -> Draft:
+def _from_estimator(source: Source, original: Any, table: Sample | None, target: str | None, known: Sequence[Feature] | None) -> Draft:
     task, classes = describe(original)
-    if table is None and takes_text(original):
+    if table is None and known is None and takes_text(original):
         raise Rejected("the model takes text, and which columns hold it is not known; give a sample")
-    features, chosen, notes = _take(table, fitted_names(original), fitted_count(original), target)
+    features, chosen, notes = _take(table, fitted_names(original), fitted_count(original), target, known)
     signature = Signature(features, task, classes, target)
     rows = chosen.rows() if chosen else [signature.blank()]
     data, form = _storable(source, original)
     fitted, *cheaper = layouts(original, signature)
     outputs = whole(SklearnRuntime(original, signature, fitted), rows)
-    layout, apart = _layout(data, form, signature, [*cheaper, fitted], rows, outputs)
+    stored = source._replace(data=data, format=form)
+    layout, apart = _layout(stored, signature, [*cheaper, fitted], rows, outputs)
     if chosen is None:
         return Draft(data, form, layout, Compiled("native", NO_SAMPLE, None, 0), SAME, signature, None, [], [NO_SAMPLE, *notes])
     found = compile_estimator(original, signature, layout, rows, outputs)
@@ -119,13 +132,13 @@ def _older(caught: Sequence[warnings.WarningMessage]) -> list[str]:
     ]
 
 
-def _from_onnx(source: Source, table: Sample | None, target: str | None) -> Draft:
+def _from_onnx(source: Source, table: Sample | None, target: str | None, known: Sequence[Feature] | None) -> Draft:
     model = graph.parse(source.data)
     described = graph.describe(model)
     names = tuple(feature.name for feature in described.features) if described.named else None
-    features, chosen, notes = _take(table, names, len(described.features), target)
+    features, chosen, notes = _take(table, names, len(described.features), target, known or described.features)
     task: Task = "classification" if described.classifies else "regression"
-    signature = Signature(features if chosen else described.features, task, described.classes, target)
+    signature = Signature(features, task, described.classes, target)
     rows = chosen.rows() if chosen else [signature.blank()]
     outputs, left_out = _answers(model, signature, rows)
     notes = [*([] if chosen else [NO_SAMPLE_ONNX]), *left_out, *notes]
@@ -134,16 +147,27 @@ def _from_onnx(source: Source, table: Sample | None, target: str | None) -> Draf
 
 
 def _take(
-    table: Sample | None, names: Sequence[str] | None, count: int | None, target: str | None
+    table: Sample | None, names: Sequence[str] | None, count: int | None, target: str | None, known: Sequence[Feature] | None
 ) -> tuple[tuple[Feature, ...], Sample | None, list[str]]:
     """The features of a model that was fitted on `names` or on `count` columns, and its part of the sample."""
     if table is None:
-        if names is None and count is None:
-            raise Rejected("the model does not say how many columns it takes; give a sample")
-        return unseen(names or numbered(count or 0)), None, []
+        return _told(names, count, known), None, []
     chosen, extra = samples.select(table, names=names, count=count, target=target)
     notes = [f"columns of the sample that the model does not take: {', '.join(extra)[:500]}"] if extra else []
     return infer(chosen.columns), chosen, notes
+
+
+def _told(names: Sequence[str] | None, count: int | None, known: Sequence[Feature] | None) -> tuple[Feature, ...]:
+    """The features of a model without a sample: those that are known, where they are those that it was fitted on."""
+    if known is not None:
+        told = [feature.name for feature in known]
+        if (names is not None and sorted(told) != sorted(names)) or (count is not None and len(told) != count):
+            raise Rejected(f"the model takes {list(names or numbered(count or 0))[:10]}, and is said to take {told[:10]}")
+        by_name = {feature.name: feature for feature in known}
+        return tuple(by_name[name] for name in names or told)
+    if names is None and count is None:
+        raise Rejected("the model does not say how many columns it takes; give a sample")
+    return unseen(names or numbered(count or 0))
 
 
 def _storable(source: Source, original: Any) -> tuple[bytes, Format]:
@@ -155,13 +179,14 @@ def _storable(source: Source, original: Any) -> tuple[bytes, Format]:
 
 
 def _layout(
-    data: bytes, form: Format, signature: Signature, candidates: Sequence[Layout], rows: Sequence[Row], expected: Sequence[Output]
+    stored: Source, signature: Signature, candidates: Sequence[Layout], rows: Sequence[Row], expected: Sequence[Output]
 ) -> tuple[Layout, float]:
     """The first layout in which the stored form, loaded again, answers like the original; and how far it is apart."""
     failure: TiltyardError | None = None
     for layout in candidates:
         try:
-            apart = largest(expected, whole(SklearnRuntime(artefact.load_estimator(data, form), signature, layout), rows))
+            again = artefact.load_estimator(stored.data, stored.format, stored.trusted)
+            apart = largest(expected, whole(SklearnRuntime(again, signature, layout), rows))
         except ModelFailed as error:
             failure = error
             continue
@@ -214,6 +239,7 @@ def _finish(source: Source, draft: Draft, notes: Sequence[str]) -> Package:
         seconds_per_row=0.0,
         notes=tuple(notes),
         river=draft.river,
+        trusted=artefact.unlisted(draft.data) if source.trusted and draft.format == "skops" else (),
     )
     loaded = load(card, {blobs[role]: content for role, content in contents.items()}.__getitem__)
     return Package(msgspec.structs.replace(card, seconds_per_row=loaded.seconds_per_row), contents)

@@ -18,6 +18,7 @@ class Card(msgspec.Struct, frozen=True, kw_only=True):
     `blobs` maps a role (`artefact`, `golden`, `code`) to the SHA-256 of its content. `layout` is what an estimator served natively
     is handed, else None. `compiled`: None where the model came as ONNX. `tolerance` is the largest difference allowed
     to golden rows. `seconds_per_row` was measured where the model was registered. `river`: what River models say beyond others.
+    `trusted`: types in a skops file that are allowed only because the operator trusted them when it was registered.
     """
 
     signature: Signature
@@ -33,6 +34,7 @@ class Card(msgspec.Struct, frozen=True, kw_only=True):
     seconds_per_row: float
     notes: tuple[str, ...] = ()
     river: RiverCard | None = None
+    trusted: tuple[str, ...] = ()
 
     @property
     def task(self) -> Task:

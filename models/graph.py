@@ -25,6 +25,8 @@ _KINDS: dict[int, Kind] = {
     TensorProto.BOOL: "bool",
 }
 _NUMBERS = {TensorProto.FLOAT, TensorProto.DOUBLE}
+_DOMAINS = {"", "ai.onnx", "ai.onnx.ml", "com.microsoft"}
+"""Of operators that onnxruntime brings with it; it takes others from libraries, which are code."""
 _CLASS_ATTRIBUTES = ("classlabels_int64s", "classlabels_strings", "classlabels_ints")
 
 
@@ -41,14 +43,23 @@ def parse(data: bytes) -> ModelProto:
     """The model in `data`; raises Rejected where it is none, fails ONNX's checker, or keeps data in other files."""
     try:
         model = onnx.load_model_from_string(data)
-        outside = next((tensor.name for tensor in _tensors(model) if uses_external_data(tensor)), None)
-        if outside is None:
-            onnx.checker.check_model(model)
+        _audit(model)
+        onnx.checker.check_model(model)
+    except Rejected:
+        raise
     except Exception as error:  # protobuf's, the checker's: all mean the same
         raise Rejected(f"not a valid ONNX file: {' '.join(str(error).split())[:300]}") from None
+    return model
+
+
+def _audit(model: ModelProto) -> None:
+    """Raises Rejected where anything but this file would be read or run; comes before the checker, which would look for the file."""
+    outside = next((tensor.name for tensor in _tensors(model) if uses_external_data(tensor)), None)
     if outside is not None:
         raise Rejected(f"the ONNX file keeps its tensor {outside!r} in another file; save it with the data inside")
-    return model
+    foreign = {node.domain for node in _nodes(model)} - _DOMAINS - {function.domain for function in model.functions}
+    if foreign:
+        raise Rejected(f"the graph uses operators of {min(foreign)!r}, which onnxruntime does not bring with it")
 
 
 def without_zipmap(model: ModelProto) -> tuple[Label, ...] | None:
@@ -148,10 +159,23 @@ def _classes_of(node: NodeProto) -> tuple[Label, ...] | None:
 
 
 def _tensors(model: ModelProto) -> Iterator[TensorProto]:
-    yield from _tensors_of(model.graph)
+    graphs = [model.graph, *(graph for info in model.training_info for graph in (info.initialization, info.algorithm))]
+    for graph in graphs:
+        yield from _tensors_of(graph)
     for function in model.functions:
         for node in function.node:
             yield from _tensors_in(node)
+
+
+def _nodes(model: ModelProto) -> Iterator[NodeProto]:
+    """Every node, those in loops and branches and functions as well."""
+    nodes = [*model.graph.node, *(node for function in model.functions for node in function.node)]
+    while nodes:
+        node = nodes.pop()
+        yield node
+        for attribute in node.attribute:
+            for graph in (attribute.g, *attribute.graphs):
+                nodes.extend(graph.node)
 
 
 def _tensors_of(graph: GraphProto) -> Iterator[TensorProto]:

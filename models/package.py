@@ -126,7 +126,7 @@ def _runtime(card: Card, read_blob: Callable[[str], bytes]) -> Runtime:
     own = code_of(card, read_blob)
     if own is not None:
         factory.install(own)
-    return SklearnRuntime(load_estimator(artefact, card.format), card.signature, card.layout)
+    return SklearnRuntime(load_estimator(artefact, card.format, card.trusted), card.signature, card.layout)
 
 
 def _read(card: Card, role: str, read_blob: Callable[[str], bytes]) -> bytes:
