@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 from core.errors import Rejected
+from models import structure
 
 Format: TypeAlias = Literal["linear", "onnx", "skops", "pickle", "river"]
 """Of what is stored; no file of a user's is `linear`, and one of `river` is a pickle."""
@@ -147,7 +148,11 @@ def _load_skops(data: bytes, trusted: Collection[str] = ()) -> Any:
     if unknown:
         raise Rejected(f"the file holds types that are not allowed: {', '.join(unknown)[:500]}")
     try:
-        return skops_io.loads(data, trusted=[*ALLOWED, *trusted])
+        found = skops_io.loads(data, trusted=[*ALLOWED, *trusted])
+        structure.check(found)
+        return found
+    except Rejected:
+        raise
     except Exception as error:  # see above
         raise Rejected(f"not a readable skops file: {_said(error)}") from None
 
