@@ -15,6 +15,7 @@ from core.ids import VersionId, check_name, parse_version
 from core.values import START, Position
 from flows import known
 from flows.learning.learners import learner_reader
+from models import dependencies
 from models.about import About
 from models.card import Card
 from models.learner.settings import Learning
@@ -122,7 +123,9 @@ def _describe(connection: sa.Connection, row: VersionRow) -> dict[str, Any]:
     """A version as the API shows it: its aliases, who registered it when, and its card."""
     aliases = [alias.alias for alias in registry.list_aliases(connection, row.version.model) if alias.version == row.version]
     card, about = msgspec.to_builtins(known.decode_card(row.card)), msgspec.json.decode(row.about)
-    return {"version": str(row.version), "aliases": aliases, "at": to_rfc3339(row.at), "by": row.by, "about": about, **card}
+    described = {"version": str(row.version), "aliases": aliases, "at": to_rfc3339(row.at), "by": row.by, "about": about, **card}
+    warnings = dependencies.differing(known.decode_card(row.card))
+    return {**described, "warnings": warnings} if warnings else described
 
 
 def _model(connection: sa.Connection, model: str) -> dict[str, Any]:

@@ -145,12 +145,13 @@ def show_status(endpoint: str, as_json: bool) -> None:
     with here.store.read() as connection:
         plan = deploy.load(connection, endpoint)
     shadows = [{"shadow": name, **one} for name, one in found["shadows"].items()]
-    workers = [{**one, "failed": "; ".join(each["reason"] for each in one["failed"]) or None} for one in found["workers"]]
+    told = ("failed", "warnings")
+    workers = [{**one, **{key: "; ".join(each["reason"] for each in one[key]) or None for key in told}} for one in found["workers"]]
     readers = [{"reader": name, **one} for name, one in found["readers"].items()]
     text = [
         _plans([plan]),
         "",
-        table(workers, ("id", "plan", "seen", "failed")) if workers else "No worker runs.",
+        table(workers, ("id", "plan", "seen", *told)) if workers else "No worker runs.",
         "",
         table(shadows, ("shadow", "version", *_SHADOW_COLUMNS)) if shadows else "No shadows.",
         *(f"last error of {one['shadow']}: {one['last_error']}" for one in shadows if one["last_error"]),

@@ -50,6 +50,7 @@ def told(card: dict[str, Any]) -> list[str]:
         lines.append(f"  compiled: {compiled['form']}: {compiled['reason']}")
     lines.append(f"  one row takes {card['seconds_per_row'] * 1e6:.0f} µs")
     lines.extend(f"  note: {note}" for note in card.get("notes", ()))
+    lines.extend(f"  warning: {warning}" for warning in card.get("warnings", ()))
     if card["aliases"]:
         lines.append(f"  aliases: {', '.join(card['aliases'])}")
     return lines
