@@ -48,6 +48,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     learner_memory_bytes: Annotated[int, Meta(description="Memory limit of one learner's process.", ge=2**28)] = 4 * 2**30
     shadow_batch: Annotated[int, Meta(description="Most requests in a shadow's micro-batch.", ge=1)] = 64
 
+    @property
+    def trusted(self) -> tuple[str, ...]:
+        """The names in `trusted_types`."""
+        return tuple(name for part in self.trusted_types.split(",") if (name := part.strip()))
+
 
 def from_environment(environ: Mapping[str, str], **overrides: Any) -> Settings:
     """The settings of this process: defaults, then `TILTYARD_…`, then `overrides` that are not None.

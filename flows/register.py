@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,8 @@ from models import dependencies
 from models.about import About
 from models.card import Card
 from models.learner.settings import Learning
+from models.sample import Sample
+from models.signature import Feature
 from routing.changes import Who
 from store import audit, positions, registry
 from store.blobs import Blobs
@@ -35,18 +37,20 @@ def register(
     path: Path,
     who: Who,
     *,
-    sample: Path | None = None,
+    sample: Path | Sample | None = None,
     target: str | None = None,
     alias: str | None = None,
     trust_pickle: bool = False,
     learning: Learning = None,
     trusted: Collection[str] = (),
+    features: Sequence[Feature] | None = None,
     about: About = NOTHING_SAID,
     journal_end: Callable[[], Position] = lambda: START,
 ) -> VersionId:
     """The next version of `model`, made from the file or factory at `path`; raises Rejected, Invalid or Malformed with the reason.
 
-    `about` is what people say of it, `trusted` are types that a skops file may hold beside those that are always allowed.
+    `about` is what people say of it, `trusted` are types that a skops file may hold beside those that are always allowed,
+    `features` what is known of its inputs where there is no sample.
     Where it learns, its learner begins at `journal_end`: with what comes from now on.
     """
     check_name(model, "model")
@@ -54,7 +58,7 @@ def register(
         check_alias(alias)
     from models.building import build  # here, because workers load what they never build
 
-    built = build(path, sample=sample, target=target, trust_pickle=trust_pickle, learning=learning, trusted=trusted)
+    built = build(path, sample=sample, target=target, trust_pickle=trust_pickle, learning=learning, trusted=trusted, features=features)
     # Blobs first: a version that can be seen can be loaded.
     for content in built.blobs.values():
         blobs.put(content)

@@ -6,14 +6,17 @@ Only registration comes here: what is stored has passed, and a worker reads it w
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import onnx
 from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, numpy_helper
-from onnx.external_data_helper import uses_external_data
+from onnx.external_data_helper import load_external_data_for_model, uses_external_data
 
 from core.errors import Rejected
 from core.values import Label
+from models.artefact import MOST_BYTES
+from models.runtime import said
 from models.signature import Feature, Kind, numbered
 
 _KINDS: dict[int, Kind] = {
@@ -41,15 +44,46 @@ class Described(NamedTuple):
 
 def parse(data: bytes) -> ModelProto:
     """The model in `data`; raises Rejected where it is none, fails ONNX's checker, or keeps data in other files."""
+    model = _read(data)
+    _audit(model)
     try:
-        model = onnx.load_model_from_string(data)
-        _audit(model)
         onnx.checker.check_model(model)
-    except Rejected:
-        raise
-    except Exception as error:  # protobuf's, the checker's: all mean the same
-        raise Rejected(f"not a valid ONNX file: {' '.join(str(error).split())[:300]}") from None
+    except Exception as error:  # the checker has several
+        raise Rejected(f"not a valid ONNX file: {said(error)}") from None
     return model
+
+
+def inline(file: Path) -> bytes | None:
+    """The graph in `file` with what it keeps in other files of the same folder; None where it keeps nothing elsewhere.
+
+    Raises Rejected where such a file lies in another folder, is none, or where all of it would be too much for one.
+    """
+    model = _read(file.read_bytes())
+    outside = [tensor for tensor in _tensors(model) if uses_external_data(tensor)]
+    if not outside:
+        return None
+    folder, total = file.parent.resolve(), 0
+    for tensor in outside:
+        location = next((entry.value for entry in tensor.external_data if entry.key == "location"), "")
+        path = (folder / location).resolve()
+        if path.parent != folder or not path.is_file():
+            raise Rejected(f"{file.name}: the tensor {tensor.name!r} is in {location[:200]!r}, which is no file of the same folder")
+        total += path.stat().st_size
+    if total > MOST_BYTES:
+        raise Rejected(f"{file.name}: with all of its tensors it has {total} bytes; at most {MOST_BYTES} can be registered")
+    try:
+        load_external_data_for_model(model, str(folder))
+        data: bytes = model.SerializeToString()
+    except Exception as error:  # onnx's, protobuf's
+        raise Rejected(f"{file.name}: its tensors cannot be read: {said(error)}") from None
+    return data
+
+
+def _read(data: bytes) -> ModelProto:
+    try:
+        return onnx.load_model_from_string(data)
+    except Exception as error:  # protobuf's
+        raise Rejected(f"not a valid ONNX file: {said(error)}") from None
 
 
 def _audit(model: ModelProto) -> None:

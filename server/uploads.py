@@ -72,7 +72,7 @@ class Uploads:
         wanted = Wanted(check_name(model, "model"), digests.sha256_of(environ.get("HTTP_REPR_DIGEST")), alias, _about(given))
         if alias is not None:
             register.check_alias(alias)
-        order = Order(file, None, one.get("target"), trusted(self._worker.home.settings))
+        order = Order(file, None, one.get("target"), self._worker.home.settings.trusted)
         if order.target is not None and "sample" not in one:
             raise Invalid("target: it names a column of a sample; give the sample's digest as well", field="target")
         with self._slot() as slot:
@@ -170,11 +170,6 @@ class Uploads:
         version = upload.keep(home.store, home.blobs, slot.folder, wanted, who)
         card = register.show_version(home.store, str(version))
         return Made(card, f"/v1/models/{version.model}/versions/{version.number}")
-
-
-def trusted(settings: Settings) -> tuple[str, ...]:
-    """The types that a skops file may hold because the operator says so."""
-    return tuple(name for part in settings.trusted_types.split(",") if (name := part.strip()))
 
 
 def _run(folder: Path, settings: Settings) -> int | None:

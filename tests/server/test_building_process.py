@@ -78,5 +78,5 @@ def test_each_end_is_told(code, told):
 
 def test_types_that_the_operator_trusts():
     """Names between commas, blanks apart."""
-    assert uploads.trusted(Settings(trusted_types=" my.Encoder, other.Thing ,")) == ("my.Encoder", "other.Thing")
-    assert uploads.trusted(Settings()) == ()
+    assert Settings(trusted_types=" my.Encoder, other.Thing ,").trusted == ("my.Encoder", "other.Thing")
+    assert Settings().trusted == ()
