@@ -116,11 +116,16 @@ def load_estimator(data: bytes, form: Format, trusted: Collection[str] = ()) -> 
     return _load_skops(data, trusted) if form == "skops" else _load_pickle(data)
 
 
-def unlisted(data: bytes) -> tuple[str, ...]:
-    """The types in a skops file that are allowed only where an operator trusts them."""
+def untrusted(data: bytes) -> tuple[str, ...]:
+    """The types in a skops file that skops itself does not trust; whoever loads it without us has to name them."""
     from skops import io as skops_io
 
-    return tuple(sorted(set(skops_io.get_untrusted_types(data=data)) - set(ALLOWED)))
+    return tuple(skops_io.get_untrusted_types(data=data))
+
+
+def unlisted(data: bytes) -> tuple[str, ...]:
+    """The types in a skops file that are allowed only where an operator trusts them."""
+    return tuple(name for name in untrusted(data) if name not in ALLOWED)
 
 
 def dump_skops(estimator: Any) -> bytes | None:

@@ -42,7 +42,11 @@ def import_mlflow(
     """
     found = mlmodel.read(directory)
     example = found.example if sample is None else None
-    notes = [] if example is None else [f"its input example of {len(example.rows())} rows served as the sample"]
+    notes = (
+        []
+        if example is None
+        else [f"its input example of {len(example.rows())} rows served as the sample; --sample gives more, which drift is measured against"]
+    )
     with TemporaryDirectory() as folder:
         version = register.register(
             store,

@@ -29,8 +29,7 @@ def command(name: str, path: Path, as_json: bool, **given: Any) -> None:
     from flows import register as flow
 
     here = home(make=True)
-    version = flow.register(
-        here.store, here.blobs, name, path, who(), journal_end=here.place.journal_end, trusted=here.settings.trusted, **given
-    )
+    given |= {"journal_end": here.place.journal_end, "trusted": here.settings.trusted}
+    version = flow.register(here.store, here.blobs, name, path, who(), **given)
     card = flow.show_version(here.store, str(version))
     show(card, "\n".join(told(card)), as_json=as_json)
