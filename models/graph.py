@@ -5,10 +5,11 @@ Only registration comes here: what is stored has passed, and a worker reads it w
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import onnx
 from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, numpy_helper
 from onnx.external_data_helper import load_external_data_for_model, uses_external_data
@@ -30,6 +31,8 @@ _KINDS: dict[int, Kind] = {
 _NUMBERS = {TensorProto.FLOAT, TensorProto.DOUBLE}
 _DOMAINS = {"", "ai.onnx", "ai.onnx.ml", "com.microsoft"}
 """Of operators that onnxruntime brings with it; it takes others from libraries, which are code."""
+CLASSES = "classes"
+"""The constant in which skl2onnx stores the classes."""
 _CLASS_ATTRIBUTES = ("classlabels_int64s", "classlabels_strings", "classlabels_ints")
 
 
@@ -130,6 +133,26 @@ def is_double(model: ModelProto) -> bool:
     return TensorProto.FLOAT not in {end.type.tensor_type.elem_type for end in ends}
 
 
+def with_classes(data: bytes, classes: Sequence[Label]) -> bytes:
+    """The graph, naming its classes as skl2onnx does where it does not name them by itself."""
+    model = _read(data)
+    if _classes(model.graph) is None:
+        model.graph.initializer.append(numpy_helper.from_array(tensor_of(classes), CLASSES))
+    named: bytes = model.SerializeToString()
+    return named
+
+
+def tensor_of(classes: Sequence[Label]) -> Any:
+    """Labels as a tensor that the runtime understands; whole numbers as integers, whatever type they had. Raises Rejected."""
+    if all(isinstance(label, str) for label in classes):
+        return np.array(classes, dtype=object)
+    if all(isinstance(label, bool) for label in classes):
+        return np.array(classes, dtype=bool)
+    if all(isinstance(label, int | float) and float(label).is_integer() for label in classes):
+        return np.array([int(label) for label in classes], dtype=np.int64)
+    raise Rejected(f"its labels {list(classes)[:5]} cannot be those of an ONNX graph: expected whole numbers, texts or truth values")
+
+
 def _features(inputs: list[Any]) -> tuple[tuple[Feature, ...], bool]:
     kinds: list[Kind] = []
     for one in inputs:
@@ -179,7 +202,7 @@ def _classes(graph: GraphProto) -> tuple[Label, ...] | None:
         if found:
             return found
     for tensor in graph.initializer:
-        if tensor.name == "classes":
+        if tensor.name == CLASSES:
             values = numpy_helper.to_array(tensor).tolist()
             return tuple(value.decode() if isinstance(value, bytes) else value for value in values)
     return None

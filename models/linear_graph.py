@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 import numpy as np
 from onnx import TensorProto, helper, numpy_helper
 
-from core.errors import Rejected
-from core.values import Label
+from models import graph
 from models.linear import Linear
 from models.signature import Signature
 
@@ -42,12 +40,12 @@ def linear_graph(artefact: bytes, signature: Signature) -> bytes:
     if model.link == "identity":
         outputs = [helper.make_tensor_value_info("value", TensorProto.DOUBLE, [None, 1])]
     else:
-        outputs = _classify(model, _tensor_of(signature.classes or ()), nodes, constants)
+        outputs = _classify(model, graph.tensor_of(signature.classes or ()), nodes, constants)
     inputs = [helper.make_tensor_value_info("X", TensorProto.DOUBLE, [None, len(signature.features)])]
     weights = [numpy_helper.from_array(array, name) for name, array in constants.items()]
-    graph = helper.make_graph(nodes, "linear", inputs, outputs, weights)
+    body = helper.make_graph(nodes, "linear", inputs, outputs, weights)
     opsets = [helper.make_opsetid(domain, number) for domain, number in OPSETS.items()]
-    data: bytes = helper.make_model(graph, opset_imports=opsets, ir_version=IR, producer_name="tiltyard").SerializeToString()
+    data: bytes = helper.make_model(body, opset_imports=opsets, ir_version=IR, producer_name="tiltyard").SerializeToString()
     return data
 
 
@@ -74,14 +72,3 @@ def _classify(model: Linear, classes: Any, nodes: list[Any], constants: dict[str
     kind = helper.np_dtype_to_tensor_dtype(classes.dtype)
     label = helper.make_tensor_value_info("label", kind, [None])
     return [label, helper.make_tensor_value_info("probabilities", TensorProto.DOUBLE, [None, len(classes)])]
-
-
-def _tensor_of(classes: Sequence[Label]) -> Any:
-    """The labels as a tensor that the runtime understands; whole numbers as integers, whatever type they had."""
-    if all(isinstance(label, str) for label in classes):
-        return np.array(classes, dtype=object)
-    if all(isinstance(label, bool) for label in classes):
-        return np.array(classes, dtype=bool)
-    if all(isinstance(label, int | float) and float(label).is_integer() for label in classes):
-        return np.array([int(label) for label in classes], dtype=np.int64)
-    raise Rejected(f"its labels {list(classes)[:5]} cannot be those of an ONNX graph: expected whole numbers, texts or truth values")

@@ -64,7 +64,7 @@ def export_mlflow(store: Store, blobs: Blobs, reference: str, directory: Path, a
 
 def _compiled(found: Stored) -> Parts:
     """The flavour onnx. Its inputs are declared as the graph's own tensors, since MLflow hands them over unchanged."""
-    data = found.artefact if found.card.format == "onnx" else _graph(found)
+    data = _named(found) if found.card.format == "onnx" else _linear(found)
     inputs, columns = _tensors(data)
     flavour = {"data": "model.onnx", "onnx_version": _onnx(), "providers": ["CPUExecutionProvider"], "onnx_session_options": None}
     function = {"data": "model.onnx", "loader_module": "mlflow.onnx"}
@@ -72,7 +72,15 @@ def _compiled(found: Stored) -> Parts:
     return Parts({"model.onnx": data}, {"onnx": {**flavour, "code": None}}, function, inputs, example, ("onnx", "onnxruntime", "numpy"))
 
 
-def _graph(found: Stored) -> bytes:
+def _named(found: Stored) -> bytes:
+    """The graph, with the classes that its probabilities are of: the card knows them, who loads it elsewhere does not."""
+    from models.graph import with_classes  # here, because it brings onnx in
+
+    classes = found.card.signature.classes
+    return found.artefact if classes is None else with_classes(found.artefact, classes)
+
+
+def _linear(found: Stored) -> bytes:
     """A linear model as a graph, once that answers as the model does."""
     from models.linear_graph import linear_graph  # here, because it brings onnx in
 
