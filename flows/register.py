@@ -126,10 +126,10 @@ def show_version(store: Store, reference: str) -> dict[str, Any]:
 def _describe(connection: sa.Connection, row: VersionRow) -> dict[str, Any]:
     """A version as the API shows it: its aliases, who registered it when, and its card."""
     aliases = [alias.alias for alias in registry.list_aliases(connection, row.version.model) if alias.version == row.version]
-    card, about = msgspec.to_builtins(known.decode_card(row.card)), msgspec.json.decode(row.about)
-    described = {"version": str(row.version), "aliases": aliases, "at": to_rfc3339(row.at), "by": row.by, "about": about, **card}
-    warnings = dependencies.differing(known.decode_card(row.card))
-    return {**described, "warnings": warnings} if warnings else described
+    card, about = known.decode_card(row.card), msgspec.json.decode(row.about)
+    warnings = dependencies.differing(card)
+    said = {"version": str(row.version), "aliases": aliases, "at": to_rfc3339(row.at), "by": row.by, "about": about}
+    return {**said, **msgspec.to_builtins(card), **({"warnings": warnings} if warnings else {})}
 
 
 def _model(connection: sa.Connection, model: str) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import shutil
 import time
 from pathlib import Path
@@ -36,12 +37,14 @@ AT_ONCE = 2
 BUSY_SECONDS = 10
 """After which a refused one may try again."""
 SAMPLE_SECONDS = 86400.0
-"""How long a sample waits for its models."""
+MOST_SAMPLES = 16
+"""How long a sample waits for its models, and how many of them do."""
 FORMATS = {"skops": ".skops", "onnx": ".onnx"}
 SAMPLES = {"csv": ".csv", "parquet": ".parquet"}
 MOST_CARD = 16 * 2**20
 
 _ORDER, _BUILT, _REFUSED = "order.json", "built.json", "refused.json"
+_DIGEST = re.compile(r"[0-9a-fA-F]{64}\Z")
 _SAFE = {"linear", "onnx", "skops"}
 _ROLES = {"artefact", "golden"}
 
@@ -112,10 +115,12 @@ def sweep(uploads: Path) -> None:
 
 
 def keep_sample(uploads: Path, file: Path, digest: str) -> None:
-    """Let the received `file`, whose name says its form, wait for models."""
+    """Let the received `file`, whose name says its form, wait for models; the oldest one gives way where there are too many."""
     path = uploads / "samples" / f"{digest}{file.suffix}"
     path.parent.mkdir(exist_ok=True)
     file.replace(path)
+    for older in sorted(path.parent.iterdir(), key=lambda each: each.stat().st_mtime)[:-MOST_SAMPLES]:
+        older.unlink(missing_ok=True)
 
 
 def place_order(uploads: Path, slot: Slot, order: Order, sample: str | None) -> None:
@@ -159,6 +164,13 @@ def keep(store: Store, blobs: Blobs, folder: Path, wanted: Wanted, who: Who) -> 
         if blobs.take(folder / role) != digest:
             raise Rejected(f"{order.file}: its {role} is not the one that the card names")
     return register.add(store, wanted.model, card, who, alias=wanted.alias, about=wanted.about)
+
+
+def check_digest(text: str) -> str:
+    """`text` where it is a SHA-256 in hexadecimal; raises Invalid."""
+    if not _DIGEST.match(text):
+        raise Invalid(f"sample: expected the SHA-256 of an uploaded sample in hexadecimal, got {text[:80]!r}", field="sample")
+    return text.lower()
 
 
 def check_format(given: str | None, known: dict[str, str]) -> str:

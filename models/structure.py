@@ -16,12 +16,19 @@ from core.errors import Rejected
 
 def check(estimator: Any) -> None:
     """Raises Rejected where a tree inside of `estimator` points out of itself, or of the rows that its estimator takes."""
-    for part in _objects(estimator):
-        checks = _CHECKS.get(type(part).__name__)
-        if checks is None and hasattr(part, "n_features_in_"):
-            checks = _check_owner
-        if checks is not None and not checks(part):
-            raise Rejected(f"the {type(part).__name__} in the file has been tampered with: its parts do not fit together")
+    parts = list(_objects(estimator))
+    # Boosting last: it is asked how much room it makes, by an estimator inside of it that is to be sound already.
+    for checks in (_check_part, _check_room):
+        for part in parts:
+            if not checks(part):
+                raise Rejected(f"the {type(part).__name__} in the file has been tampered with: its parts do not fit together")
+
+
+def _check_part(part: Any) -> bool:
+    checks = _CHECKS.get(type(part).__name__)
+    if checks is not None:
+        return checks(part)
+    return not hasattr(part, "n_features_in_") or _check_owner(part)
 
 
 def _check_tree(tree: Any) -> bool:
@@ -59,7 +66,7 @@ _CHECKS: dict[str, Callable[[Any], bool]] = {
 
 
 def _check_owner(estimator: Any) -> bool:
-    """An estimator hands its trees rows of as many features as it takes itself, and leaves room for as many answers."""
+    """An estimator hands its trees rows of as many features as it takes itself."""
     width = estimator.n_features_in_
     own: Any = getattr(estimator, "tree_", None)
     if type(own).__name__ == "Tree" and own.n_features != width:
@@ -69,17 +76,25 @@ def _check_owner(estimator: Any) -> bool:
         if np.any((features < 0) | (features >= width)):
             return False
     # Forests and gradient boosting do not let their trees look at the rows again. Bagging does.
-    trees = np.asarray(getattr(estimator, "estimators_", ()), dtype=object)
-    if hasattr(estimator, "estimators_features_") or any(not hasattr(tree, "tree_") for tree in trees.ravel()):
+    trees = [] if hasattr(estimator, "estimators_features_") else _members(estimator)
+    return all(tree.tree_.n_features == width for tree in trees if hasattr(tree, "tree_"))
+
+
+def _check_room(estimator: Any) -> bool:
+    """Gradient boosting adds up as many answers for each row as it has made room for."""
+    if not hasattr(estimator, "_raw_predict_init"):
         return True
-    answers = _answers(estimator) if trees.ndim == 2 else None
-    return all(tree.tree_.n_features == width for tree in trees.ravel()) and (answers is None or trees.shape[1] == answers)
+    try:
+        room = estimator._raw_predict_init(np.zeros((1, estimator.n_features_in_))).shape
+    except Exception:  # whatever is wrong inside of it
+        return False
+    return isinstance(estimator.estimators_, np.ndarray) and estimator.estimators_.ndim == 2 and room == (1, estimator.estimators_.shape[1])
 
 
-def _answers(estimator: Any) -> int:
-    """How many values gradient boosting adds up for each row."""
-    classes = getattr(estimator, "n_classes_", 2)
-    return 1 if classes == 2 else int(classes)
+def _members(estimator: Any) -> list[Any]:
+    """The estimators of an ensemble; not those inside of them, though forests and pipelines are sequences as well."""
+    own = getattr(estimator, "estimators_", ())
+    return list(own.ravel()) if isinstance(own, np.ndarray) else list(own) if isinstance(own, list | tuple) else []
 
 
 def _predictors(estimator: Any) -> Iterator[Any]:

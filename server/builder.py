@@ -16,7 +16,10 @@ from server.processes import die_with_parent
 
 
 def limit(memory: int, seconds: float) -> None:
-    """At most so many bytes of memory and of each file, so many seconds of processors, no core dump; the first to go where memory ends."""
+    """At most so many bytes of memory and of each file, so many seconds of processors, no core dump; the first to go where memory ends.
+
+    What it writes is its user's alone, as blobs are.
+    """
     processor = math.ceil(seconds) + 1
     for kind, most in (
         (resource.RLIMIT_DATA, memory),
@@ -28,6 +31,7 @@ def limit(memory: int, seconds: float) -> None:
     with contextlib.suppress(OSError):  # not Linux
         Path("/proc/self/oom_score_adj").write_text("1000")
     os.nice(10)
+    os.umask(0o077)
 
 
 def main() -> None:

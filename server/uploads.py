@@ -60,7 +60,7 @@ class Uploads:
 
     def __init__(self, worker: Worker) -> None:
         self._worker = worker
-        self._directory = worker.home.path / "uploads"
+        self._directory = worker.home.uploads
 
     def version(self, environ: Environ, model: str) -> Made:
         """Receive a model file, and make the next version of `model` of it; raises what is wrong with either."""
@@ -75,9 +75,10 @@ class Uploads:
         order = Order(file, None, one.get("target"), self._worker.home.settings.trusted)
         if order.target is not None and "sample" not in one:
             raise Invalid("target: it names a column of a sample; give the sample's digest as well", field="target")
+        sample = upload.check_digest(one["sample"]) if "sample" in one else None
         with self._slot() as slot:
             self._receive(environ, slot.folder / file, wanted.digest)
-            self._away(lambda: upload.place_order(self._directory, slot, order, one.get("sample")))
+            self._away(lambda: upload.place_order(self._directory, slot, order, sample))
             self._build(slot.folder)
             return self._away(lambda: self._keep(slot, wanted, Who(actor, clock(), "by REST")))
 

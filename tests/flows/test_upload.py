@@ -98,6 +98,24 @@ def test_samples_do_not_wait_for_ever(harbour):
     assert [path.name for path in (harbour.directory / "samples").iterdir()] == ["new.csv"]
 
 
+def test_the_oldest_samples_give_way(harbour):
+    """Sixteen wait at most."""
+    for number in range(20):
+        file = harbour.slot.folder / "sample.csv"
+        file.write_text("a\n1\n")
+        os.utime(file, (time.time() - 1000 + number,) * 2)
+        upload.keep_sample(harbour.directory, file, f"{number:02}")
+    assert sorted(path.stem for path in (harbour.directory / "samples").iterdir()) == [f"{number:02}" for number in range(4, 20)]
+
+
+def test_a_sample_is_named_by_its_digest():
+    """And by nothing that could be a path."""
+    assert upload.check_digest("AB" * 32) == "ab" * 32
+    for text in ("../x", "", "a" * 63, "g" * 64, "a" * 64 + "\n"):
+        with pytest.raises(Invalid, match="sample: expected the SHA-256"):
+            upload.check_digest(text)
+
+
 def test_what_is_wrong_with_a_file_reaches_the_client(harbour, forest, tmp_path):
     """The same error, with its field and code, as if it had been built here; and nothing is stored."""
     for data, order, kind, message in (

@@ -5,6 +5,10 @@ from __future__ import annotations
 import pickle
 
 import pytest
+from sklearn.datasets import load_iris
+from sklearn.ensemble import BaggingClassifier, GradientBoostingClassifier, RandomForestClassifier, StackingClassifier, VotingClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from core.errors import Rejected
 from models import artefact, structure
@@ -60,6 +64,23 @@ def test_the_canary_lives(files, canary):
 def test_honest_models_pass_the_same_looks(name):
     """No fitted estimator of scikit-learn's own is taken for one that was tampered with."""
     structure.check(fitted(name))
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        VotingClassifier([("a", RandomForestClassifier(3)), ("b", RandomForestClassifier(3))]),
+        StackingClassifier([("a", make_pipeline(StandardScaler(), RandomForestClassifier(3)))]),
+        BaggingClassifier(make_pipeline(StandardScaler(), RandomForestClassifier(3)), n_estimators=3, max_features=2),
+        GradientBoostingClassifier(n_estimators=2, init=RandomForestClassifier(2)),
+        GradientBoostingClassifier(n_estimators=2, init="zero"),
+        RandomForestClassifier(3, max_leaf_nodes=5),
+    ],
+    ids=repr,
+)
+def test_ensembles_of_ensembles_pass(model):
+    """Forests and pipelines are sequences too: they are not taken for their members."""
+    structure.check(model.fit(*load_iris(return_X_y=True)))
 
 
 def test_a_type_that_the_operator_trusts_passes(monkeypatch):
