@@ -24,6 +24,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     admin_token_file: Annotated[str, Meta(description="File with an admin token that is accepted from the first start on.")] = ""
     trusted_hosts: Annotated[str, Meta(description="Further Host names, comma-separated, that control routes accept.")] = ""
     max_body_bytes: Annotated[int, Meta(description="Largest request body, chunked or not.", ge=1)] = 4 * 2**20
+    max_upload_bytes: Annotated[int, Meta(description="Largest model or sample that is uploaded over REST.", ge=1, lt=2**31)] = 256 * 2**20
+    upload_seconds: Annotated[
+        float, Meta(description="Seconds an upload may take to arrive, and again to be audited and built.", gt=0, le=_DAY)
+    ] = 120.0
+    upload_memory_bytes: Annotated[int, Meta(description="Memory limit of the process that audits and builds an upload.", ge=2**28)] = (
+        2 * 2**30
+    )
+    trusted_types: Annotated[
+        str, Meta(description="Further types, comma-separated, that a skops file may hold. Making one may run its code.")
+    ] = ""
     max_rows: Annotated[int, Meta(description="Most rows in one prediction, most outcomes in one post.", ge=1)] = 1000
     body_timeout: Annotated[float, Meta(description="Seconds a client may take to send its body.", gt=0, le=_DAY)] = 20.0
     segment_bytes: Annotated[int, Meta(description="Size at which a journal segment is closed.", ge=4096)] = 256 * 2**20
@@ -49,6 +59,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = 1.0
     breaker_open_seconds: Annotated[float, Meta(description="How long a breaker stays open at first.", gt=0, le=_DAY)] = 5.0
     shadow_batch: Annotated[int, Meta(description="Most requests in a shadow's micro-batch.", ge=1)] = 64
+
+    @property
+    def trusted(self) -> tuple[str, ...]:
+        """The names in `trusted_types`."""
+        return tuple(name for part in self.trusted_types.split(",") if (name := part.strip()))
 
 
 def from_environment(environ: Mapping[str, str], **overrides: Any) -> Settings:

@@ -155,7 +155,13 @@ class Adopter:
         with self._switching:
             served = [route.plan for route in self._routes.by_endpoint.values() if self._serves(route.plan)]
             failed = [one for failures in self._failed.values() for one in failures]
-        return {"plans": {plan.endpoint: plan.plan for plan in served}, "failed": failed, **self._learnt(), **self._standing()}
+        return {
+            "plans": {plan.endpoint: plan.plan for plan in served},
+            "failed": failed,
+            **self._warned(),
+            **self._learnt(),
+            **self._standing(),
+        }
 
     def _adopt(self, endpoint: str, number: int) -> None:
         try:
@@ -252,6 +258,11 @@ class Adopter:
 
     def _serves(self, plan: Plan) -> bool:
         return all(one["plan"] != plan.plan for one in self._failed.get(plan.endpoint, ()))
+
+    def _warned(self) -> dict[str, Any]:
+        """What is to be known of the versions that are served here, where there is anything."""
+        found = [{"version": str(version), "reason": reason} for version, one in self._served().items() for reason in one.warnings]
+        return {"warnings": found} if found else {}
 
     def _learnt(self) -> dict[str, Any]:
         """By learning version the snapshot that is served here; and the newest ones that cannot be."""

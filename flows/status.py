@@ -39,7 +39,7 @@ def status(store: Store, journal: Path, endpoint: str, clock: Clock) -> dict[str
     return {
         "plan": plan.plan,
         "applied": is_applied(plan, alive),
-        "workers": [_worker(worker, seen, report, endpoint) for worker, (seen, report) in alive.items()],
+        "workers": [_worker(worker, seen, report, plan) for worker, (seen, report) in alive.items()],
         "shadows": behind,
         "learners": _learners(learning, journal, plan),
         "readers": readers(store, journal, clock),
@@ -124,13 +124,13 @@ def _learners(facts: Facts, journal: Path, plan: Plan) -> dict[str, dict[str, An
     return {one["version"]: {key: one[key] for key in keys} for one in found}
 
 
-def _worker(worker: str, seen: float, report: dict[str, Any], endpoint: str) -> dict[str, Any]:
-    failed = [one for one in report["failed"] if one["endpoint"] == endpoint]
+def _worker(worker: str, seen: float, report: dict[str, Any], plan: Plan) -> dict[str, Any]:
     return {
         "id": worker,
-        "plan": report["plans"].get(endpoint),
+        "plan": report["plans"].get(plan.endpoint),
         "seen": to_rfc3339(seen),
-        "failed": failed,
-        "breakers": report.get("breakers", {}).get(endpoint, {}),
-        "open": report.get("open", {}).get(endpoint, {}),
+        "failed": [one for one in report["failed"] if one["endpoint"] == plan.endpoint],
+        "warnings": [one for one in report.get("warnings", ()) if one["version"] in plan.versions],
+        "breakers": report.get("breakers", {}).get(plan.endpoint, {}),
+        "open": report.get("open", {}).get(plan.endpoint, {}),
     }

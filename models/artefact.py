@@ -10,11 +10,14 @@ from __future__ import annotations
 
 import hashlib
 import io
+import re
 import zipfile
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 from core.errors import Rejected
+from models import structure
 
 TreeFormat: TypeAlias = Literal["xgboost-json", "xgboost-ubj", "lightgbm"]
 Format: TypeAlias = Literal["linear", "onnx", "treelite", "skops", "pickle", "river", "remote", TreeFormat]
@@ -36,6 +39,13 @@ FORMATS: dict[str, Format] = {
 }
 MOST_BYTES = 2**31 - 1
 """Protocol buffers, and so ONNX graphs, end here; the same limit holds for all formats, unpacked."""
+MOST_SCHEMA = 64 * 2**20
+"""Bytes of the description in a skops file, which is read as JSON before anything else. That of a forest of 1,000 trees has 16 MB."""
+MOST_MEMBERS = 200_000
+PLENTY, MOST_RATIO = 64 * 2**20, 100
+"""An archive that unpacks to more bytes than the first, and to more than so many times its own, is a bomb and no model."""
+_MEMBER = re.compile(r"[A-Za-z0-9_-]+\.[a-z]+\Z")
+"""How skops names what is in its archive: no folders."""
 
 
 def _under(module: str, *names: str) -> tuple[str, ...]:
@@ -75,7 +85,7 @@ class Source(NamedTuple):
     """A model file as it was read; `digest` is its SHA-256 in hexadecimal.
 
     `code` is the model's own Python file where it came from a function in it: `data` is then the pickle of what it returned,
-    and `digest` the file's.
+    and `digest` the file's. `trusted` are types that the operator allows in it beside `ALLOWED`, where it is a skops file.
     """
 
     name: str
@@ -83,9 +93,10 @@ class Source(NamedTuple):
     data: bytes
     digest: str
     code: bytes | None = None
+    trusted: tuple[str, ...] = ()
 
 
-def read(path: Path, *, trust_pickle: bool) -> Source:
+def read(path: Path, *, trust_pickle: bool, trusted: Collection[str] = ()) -> Source:
     """The file at `path`. Raises Rejected where it cannot be read, is of no known kind, or is a pickle without trust."""
     form = FORMATS.get(path.suffix.lower())
     if form is None:
@@ -104,7 +115,7 @@ def read(path: Path, *, trust_pickle: bool) -> Source:
         raise Rejected(f"{path}: {error.strerror or error}") from None
     if not data:
         raise Rejected(f"{path.name}: the file is empty")
-    return Source(path.name, form, data, digest(data))
+    return Source(path.name, form, data, digest(data), trusted=tuple(trusted))
 
 
 def digest(data: bytes) -> str:
@@ -112,9 +123,24 @@ def digest(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def load_estimator(data: bytes, form: Format) -> Any:
-    """The object in a skops file, after the audit, or in a pickle, which the caller trusts. Raises Rejected."""
-    return _load_skops(data) if form == "skops" else _load_pickle(data)
+def load_estimator(data: bytes, form: Format, trusted: Collection[str] = ()) -> Any:
+    """The object in a skops file, after the audit, or in a pickle, which the caller trusts. Raises Rejected.
+
+    `trusted` are types that the operator allows in a skops file beside `ALLOWED`.
+    """
+    return _load_skops(data, trusted) if form == "skops" else _load_pickle(data)
+
+
+def untrusted(data: bytes) -> tuple[str, ...]:
+    """The types in a skops file that skops itself does not trust; whoever loads it without us has to name them."""
+    from skops import io as skops_io
+
+    return tuple(skops_io.get_untrusted_types(data=data))
+
+
+def unlisted(data: bytes) -> tuple[str, ...]:
+    """The types in a skops file that are allowed only where an operator trusts them."""
+    return tuple(name for name in untrusted(data) if name not in ALLOWED)
 
 
 def dump_skops(estimator: Any) -> bytes | None:
@@ -129,12 +155,12 @@ def dump_skops(estimator: Any) -> bytes | None:
     return data
 
 
-def _load_skops(data: bytes) -> Any:
+def _load_skops(data: bytes, trusted: Collection[str] = ()) -> Any:
     from skops import io as skops_io
 
     try:
         _check_archive(data)
-        unknown = sorted(set(skops_io.get_untrusted_types(data=data)) - set(ALLOWED))
+        unknown = sorted(set(unlisted(data)) - set(trusted))
     except Rejected:
         raise
     except Exception as error:  # a damaged or forged description fails in any way
@@ -142,16 +168,33 @@ def _load_skops(data: bytes) -> Any:
     if unknown:
         raise Rejected(f"the file holds types that are not allowed: {', '.join(unknown)[:500]}")
     try:
-        return skops_io.loads(data, trusted=list(ALLOWED))
+        found = skops_io.loads(data, trusted=[*ALLOWED, *trusted])
+        structure.check(found)
+        return found
+    except Rejected:
+        raise
     except Exception as error:  # see above
         raise Rejected(f"not a readable skops file: {_said(error)}") from None
 
 
 def _check_archive(data: bytes) -> None:
-    """A skops file is a ZIP archive: raises Rejected where it would unpack to more than the limit."""
+    """A skops file is a ZIP archive: raises Rejected where it is none of skops's, or would unpack to more than the limits."""
+    if not zipfile.is_zipfile(io.BytesIO(data)):
+        raise Rejected("not a readable skops file: it is no ZIP archive, as skops writes them")
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
-        if sum(member.file_size for member in archive.infolist()) > MOST_BYTES:
+        members = archive.infolist()
+        strange = next((member.filename for member in members if not _MEMBER.match(member.filename)), None)
+        if strange is not None:
+            raise Rejected(f"the file holds {strange[:100]!r}, which is nothing that skops writes")
+        if len({member.filename for member in members}) < len(members) or len(members) > MOST_MEMBERS:
+            raise Rejected(f"the file holds a name twice, or more than {MOST_MEMBERS} of them")
+        unpacked = sum(member.file_size for member in members)
+        if unpacked > MOST_BYTES:
             raise Rejected(f"the file unpacks to more than {MOST_BYTES} bytes")
+        if unpacked > PLENTY and unpacked > MOST_RATIO * len(data):
+            raise Rejected(f"the file of {len(data)} bytes unpacks to {unpacked}: more than {MOST_RATIO} times as many")
+        if archive.getinfo("schema.json").file_size > MOST_SCHEMA:
+            raise Rejected(f"the description in the file is longer than {MOST_SCHEMA} bytes")
 
 
 def _load_pickle(data: bytes) -> Any:

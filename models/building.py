@@ -9,7 +9,7 @@ import pickle
 import platform
 import sys
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, get_args
 
@@ -35,7 +35,7 @@ from models.remote.registering import Wanted, from_remote, is_remote
 from models.remote.servers import NONE, Remotes
 from models.runtime import whole
 from models.sample import Sample
-from models.signature import Signature, Task
+from models.signature import Feature, Signature, Task
 from models.sklearn_runtime import SklearnRuntime
 
 NO_SAMPLE = "no sample: served natively, no parity, no golden rows, no profile"
@@ -48,9 +48,11 @@ PROBABLE = 1e-3
 def build(
     path: Path,
     *,
-    sample: Path | None,
-    target: str | None,
-    trust_pickle: bool,
+    sample: Path | Sample | None = None,
+    target: str | None = None,
+    trust_pickle: bool = False,
+    trusted: Collection[str] = (),
+    features: Sequence[Feature] | None = None,
     learning: Learning = None,
     output: int | None = None,
     classes: Sequence[str] | None = None,
@@ -61,16 +63,17 @@ def build(
 
     `path` is a model file, a function in a Python file (`model.py:build`), or a model on one of the servers `remotes`
     (`remote:staging/credit`), of which `remote_outputs` may say which output is what. `sample` is a CSV or Parquet file of rows that the
-    model knows, `target` its column of true values. `output` chooses among the outputs of a model of several, counted from 0; `classes`
-    names the classes of a file of trees in the order of their numbers. Raises Rejected where the model may not or cannot be served,
-    Invalid or Malformed where the sample or what is asked of the model will not do.
+    model knows, or such rows, `target` its column of true values; `features` is what is known of the model's inputs where there is no
+    sample. `trusted` are types that the operator allows in a skops file beside `artefact.ALLOWED`. `output` chooses among the outputs of
+    a model of several, counted from 0; `classes` names the classes of a file of trees in the order of their numbers. Raises Rejected
+    where the model may not or cannot be served, Invalid or Malformed where the sample or what is asked of the model will not do.
     """
-    source = _source(path, trust_pickle)
-    table = None if sample is None else samples.read(sample)
+    source = _source(path, trust_pickle, trusted)
+    table = samples.read(sample) if isinstance(sample, Path) else sample
     try:
         with warnings.catch_warnings(record=True) as caught:  # those of converters say nothing that parity does not
             warnings.simplefilter("always")
-            draft = _draft(source, table, target, Asked(learning, output, classes, remote_outputs), remotes)
+            draft = _draft(source, table, target, features, Asked(learning, output, classes, remote_outputs), remotes)
             return _finish(source, draft, [*draft.notes, *_older(caught)], remotes)
     except ModelFailed as error:
         tried = "a row of zeros; if it needs other values, give a sample" if table is None else "its own sample"
@@ -79,10 +82,10 @@ def build(
         raise Rejected(f"{source.name}: {error.message}") from error
 
 
-def _source(path: Path, trust_pickle: bool) -> Source:
+def _source(path: Path, trust_pickle: bool, trusted: Collection[str]) -> Source:
     if is_remote(path):
         return Source(str(path), "remote", b"", "")
-    return _made(path) if factory.is_factory(path) else artefact.read(path, trust_pickle=trust_pickle)
+    return _made(path) if factory.is_factory(path) else artefact.read(path, trust_pickle=trust_pickle, trusted=trusted)
 
 
 def _made(path: Path) -> Source:
@@ -100,7 +103,9 @@ class Asked(NamedTuple):
     remote_outputs: Mapping[Role, str]
 
 
-def _draft(source: Source, table: Sample | None, target: str | None, asked: Asked, remotes: Remotes) -> Draft:
+def _draft(
+    source: Source, table: Sample | None, target: str | None, known: Sequence[Feature] | None, asked: Asked, remotes: Remotes
+) -> Draft:
     if source.format == "remote":
         _only(source, asked._replace(remote_outputs=NO_OUTPUTS))
         return from_remote(source.name, table, target, Wanted(remotes, asked.remote_outputs))
@@ -109,7 +114,7 @@ def _draft(source: Source, table: Sample | None, target: str | None, asked: Aske
 
         _only(source, asked._replace(output=None, classes=None))
         return from_trees(source, table, target, asked.output, asked.classes)
-    original = None if source.format == "onnx" else artefact.load_estimator(source.data, source.format)
+    original = None if source.format == "onnx" else artefact.load_estimator(source.data, source.format, source.trusted)
     if _is_river(original):
         from models.river_building import from_river  # here, because it needs River, and most models do not
 
@@ -118,8 +123,8 @@ def _draft(source: Source, table: Sample | None, target: str | None, asked: Aske
         return river._replace(packages=("river", *provenance.packages(original)))
     _only(source, asked if original is None else asked._replace(output=None))
     if original is None:
-        return _from_onnx(source, table, target)
-    draft = _from_estimator(source, original, table, target, asked.output)
+        return _from_onnx(source, table, target, known)
+    draft = _from_estimator(source, original, table, target, known, asked.output)
     pandas = ("pandas",) if draft.layout == "frame" else ()
     return draft._replace(parameters=provenance.parameters(original), packages=(*provenance.packages(original), *pandas))
 
@@ -149,13 +154,15 @@ def _is_river(model: Any) -> bool:
     return is_river(model)
 
 
-def _from_estimator(source: Source, given: Any, table: Sample | None, target: str | None, output: int | None) -> Draft:
+def _from_estimator(
+    source: Source, given: Any, table: Sample | None, target: str | None, known: Sequence[Feature] | None, output: int | None
+) -> Draft:
     original = given if output is None else only(given, output)
     task, classes = describe(original)
     refuse_several(original)
-    if table is None and takes_text(original):
+    if table is None and known is None and takes_text(original):
         raise Rejected("the model takes text, and which columns hold it is not known; give a sample")
-    features, chosen, notes = take(table, fitted_names(original), fitted_count(original), target)
+    features, chosen, notes = take(table, fitted_names(original), fitted_count(original), target, known)
     signature = Signature(features, task, classes, target)
     rows = chosen.rows() if chosen else [signature.blank()]
     fitted, *cheaper = layouts(original, signature)
@@ -165,7 +172,8 @@ def _from_estimator(source: Source, given: Any, table: Sample | None, target: st
         asked = arranger(signature, fitted)(rows)
         check(original.predict(asked), given.predict(asked), output)
         notes = [f"answers output {output} of a model of several", *notes]
-    layout, apart = _layout(data, form, signature, [*cheaper, fitted], rows, outputs)
+    stored = source._replace(data=data, format=form)
+    layout, apart = _layout(stored, signature, [*cheaper, fitted], rows, outputs)
     if chosen is None:
         return Draft(data, form, layout, Compiled("native", NO_SAMPLE, None, 0), SAME, signature, None, [], [NO_SAMPLE, *notes])
     found = compile_estimator(original, signature, layout, rows, outputs)
@@ -185,13 +193,13 @@ def _older(caught: Sequence[warnings.WarningMessage]) -> list[str]:
     ]
 
 
-def _from_onnx(source: Source, table: Sample | None, target: str | None) -> Draft:
+def _from_onnx(source: Source, table: Sample | None, target: str | None, known: Sequence[Feature] | None) -> Draft:
     model = graph.parse(source.data)
     described = graph.describe(model)
     names = tuple(feature.name for feature in described.features) if described.named else None
-    features, chosen, notes = take(table, names, len(described.features), target)
+    features, chosen, notes = take(table, names, len(described.features), target, known or described.features)
     task: Task = "classification" if described.classifies else "regression"
-    signature = Signature(features if chosen else described.features, task, described.classes, target)
+    signature = Signature(features, task, described.classes, target)
     rows = chosen.rows() if chosen else [signature.blank()]
     outputs, left_out = _answers(model, signature, rows)
     notes = [*([] if chosen else [UNCHECKED]), *left_out, *notes]
@@ -213,13 +221,14 @@ def _storable(source: Source, original: Any, *, cut: bool) -> tuple[bytes, Forma
 
 
 def _layout(
-    data: bytes, form: Format, signature: Signature, candidates: Sequence[Layout], rows: Sequence[Row], expected: Sequence[Output]
+    stored: Source, signature: Signature, candidates: Sequence[Layout], rows: Sequence[Row], expected: Sequence[Output]
 ) -> tuple[Layout, float]:
     """The first layout in which the stored form, loaded again, answers like the original; and how far it is apart."""
     failure: TiltyardError | None = None
     for layout in candidates:
         try:
-            apart = largest(expected, whole(SklearnRuntime(artefact.load_estimator(data, form), signature, layout), rows))
+            again = artefact.load_estimator(stored.data, stored.format, stored.trusted)
+            apart = largest(expected, whole(SklearnRuntime(again, signature, layout), rows))
         except ModelFailed as error:
             failure = error
             continue
@@ -274,6 +283,7 @@ def _finish(source: Source, draft: Draft, notes: Sequence[str], remotes: Remotes
         notes=tuple(notes),
         river=draft.river,
         parameters=draft.parameters,
+        trusted=artefact.unlisted(draft.data) if source.trusted and draft.format == "skops" else (),
     )
     loaded = load(card, {blobs[role]: content for role, content in contents.items()}.__getitem__, remotes)
     return Package(msgspec.structs.replace(card, seconds_per_row=loaded.seconds_per_row), contents)

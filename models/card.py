@@ -21,7 +21,8 @@ class Card(msgspec.Struct, frozen=True, kw_only=True):
     is handed, else None. `compiled`: None where the model came as ONNX or as a file of trees. `tolerance` is the largest difference allowed
     to golden rows. `versions` are those of Python and of the packages that the model was made with and is served with.
     `seconds_per_row` was measured where the model was registered. `river`: what River models say beyond others. `parameters` are the
-    simple hyper-parameters that a scikit-learn estimator says it has.
+    simple hyper-parameters that a scikit-learn estimator says it has. `trusted`: types in a skops file that are allowed only because the
+    operator trusted them when it was registered.
     """
 
     signature: Signature
@@ -38,6 +39,7 @@ class Card(msgspec.Struct, frozen=True, kw_only=True):
     notes: tuple[str, ...] = ()
     river: RiverCard | None = None
     parameters: dict[str, Label] = {}
+    trusted: tuple[str, ...] = ()
 
     @property
     def task(self) -> Task:

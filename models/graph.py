@@ -5,15 +5,19 @@ Only registration comes here: what is stored has passed, and a worker reads it w
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import onnx
 from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, numpy_helper
-from onnx.external_data_helper import uses_external_data
+from onnx.external_data_helper import load_external_data_for_model, uses_external_data
 
 from core.errors import Rejected
 from core.values import Label
+from models.artefact import MOST_BYTES
+from models.runtime import said
 from models.signature import Feature, Kind, numbered
 
 _KINDS: dict[int, Kind] = {
@@ -25,6 +29,10 @@ _KINDS: dict[int, Kind] = {
     TensorProto.BOOL: "bool",
 }
 _NUMBERS = {TensorProto.FLOAT, TensorProto.DOUBLE}
+_DOMAINS = {"", "ai.onnx", "ai.onnx.ml", "com.microsoft"}
+"""Of operators that onnxruntime brings with it; it takes others from libraries, which are code."""
+CLASSES = "classes"
+"""The constant in which skl2onnx stores the classes."""
 _CLASS_ATTRIBUTES = ("classlabels_int64s", "classlabels_strings", "classlabels_ints")
 
 
@@ -39,16 +47,56 @@ class Described(NamedTuple):
 
 def parse(data: bytes) -> ModelProto:
     """The model in `data`; raises Rejected where it is none, fails ONNX's checker, or keeps data in other files."""
+    model = _read(data)
+    _audit(model)
     try:
-        model = onnx.load_model_from_string(data)
-        outside = next((tensor.name for tensor in _tensors(model) if uses_external_data(tensor)), None)
-        if outside is None:
-            onnx.checker.check_model(model)
-    except Exception as error:  # protobuf's, the checker's: all mean the same
-        raise Rejected(f"not a valid ONNX file: {' '.join(str(error).split())[:300]}") from None
+        onnx.checker.check_model(model)
+    except Exception as error:  # the checker has several
+        raise Rejected(f"not a valid ONNX file: {said(error)}") from None
+    return model
+
+
+def inline(file: Path) -> bytes | None:
+    """The graph in `file` with what it keeps in other files of the same folder; None where it keeps nothing elsewhere.
+
+    Raises Rejected where such a file lies in another folder, is none, or where all of it would be too much for one.
+    """
+    model = _read(file.read_bytes())
+    outside = [tensor for tensor in _tensors(model) if uses_external_data(tensor)]
+    if not outside:
+        return None
+    folder, total = file.parent.resolve(), 0
+    for tensor in outside:
+        location = next((entry.value for entry in tensor.external_data if entry.key == "location"), "")
+        path = (folder / location).resolve()
+        if path.parent != folder or not path.is_file():
+            raise Rejected(f"{file.name}: the tensor {tensor.name!r} is in {location[:200]!r}, which is no file of the same folder")
+        total += path.stat().st_size
+    if total > MOST_BYTES:
+        raise Rejected(f"{file.name}: with all of its tensors it has {total} bytes; at most {MOST_BYTES} can be registered")
+    try:
+        load_external_data_for_model(model, str(folder))
+        data: bytes = model.SerializeToString()
+    except Exception as error:  # onnx's, protobuf's
+        raise Rejected(f"{file.name}: its tensors cannot be read: {said(error)}") from None
+    return data
+
+
+def _read(data: bytes) -> ModelProto:
+    try:
+        return onnx.load_model_from_string(data)
+    except Exception as error:  # protobuf's
+        raise Rejected(f"not a valid ONNX file: {said(error)}") from None
+
+
+def _audit(model: ModelProto) -> None:
+    """Raises Rejected where anything but this file would be read or run; comes before the checker, which would look for the file."""
+    outside = next((tensor.name for tensor in _tensors(model) if uses_external_data(tensor)), None)
     if outside is not None:
         raise Rejected(f"the ONNX file keeps its tensor {outside!r} in another file; save it with the data inside")
-    return model
+    foreign = {node.domain for node in _nodes(model)} - _DOMAINS - {function.domain for function in model.functions}
+    if foreign:
+        raise Rejected(f"the graph uses operators of {min(foreign)!r}, which onnxruntime does not bring with it")
 
 
 def without_zipmap(model: ModelProto) -> tuple[Label, ...] | None:
@@ -83,6 +131,26 @@ def is_double(model: ModelProto) -> bool:
     """Whether all of the numbers that go in and out are float64."""
     ends = [*model.graph.input, *model.graph.output]
     return TensorProto.FLOAT not in {end.type.tensor_type.elem_type for end in ends}
+
+
+def with_classes(data: bytes, classes: Sequence[Label]) -> bytes:
+    """The graph, naming its classes as skl2onnx does where it does not name them by itself."""
+    model = _read(data)
+    if _classes(model.graph) is None:
+        model.graph.initializer.append(numpy_helper.from_array(tensor_of(classes), CLASSES))
+    named: bytes = model.SerializeToString()
+    return named
+
+
+def tensor_of(classes: Sequence[Label]) -> Any:
+    """Labels as a tensor that the runtime understands; whole numbers as integers, whatever type they had. Raises Rejected."""
+    if all(isinstance(label, str) for label in classes):
+        return np.array(classes, dtype=object)
+    if all(isinstance(label, bool) for label in classes):
+        return np.array(classes, dtype=bool)
+    if all(isinstance(label, int | float) and float(label).is_integer() for label in classes):
+        return np.array([int(label) for label in classes], dtype=np.int64)
+    raise Rejected(f"its labels {list(classes)[:5]} cannot be those of an ONNX graph: expected whole numbers, texts or truth values")
 
 
 def _features(inputs: list[Any]) -> tuple[tuple[Feature, ...], bool]:
@@ -134,7 +202,7 @@ def _classes(graph: GraphProto) -> tuple[Label, ...] | None:
         if found:
             return found
     for tensor in graph.initializer:
-        if tensor.name == "classes":
+        if tensor.name == CLASSES:
             values = numpy_helper.to_array(tensor).tolist()
             return tuple(value.decode() if isinstance(value, bytes) else value for value in values)
     return None
@@ -148,10 +216,23 @@ def _classes_of(node: NodeProto) -> tuple[Label, ...] | None:
 
 
 def _tensors(model: ModelProto) -> Iterator[TensorProto]:
-    yield from _tensors_of(model.graph)
+    graphs = [model.graph, *(graph for info in model.training_info for graph in (info.initialization, info.algorithm))]
+    for graph in graphs:
+        yield from _tensors_of(graph)
     for function in model.functions:
         for node in function.node:
             yield from _tensors_in(node)
+
+
+def _nodes(model: ModelProto) -> Iterator[NodeProto]:
+    """Every node, those in loops and branches and functions as well."""
+    nodes = [*model.graph.node, *(node for function in model.functions for node in function.node)]
+    while nodes:
+        node = nodes.pop()
+        yield node
+        for attribute in node.attribute:
+            for graph in (attribute.g, *attribute.graphs):
+                nodes.extend(graph.node)
 
 
 def _tensors_of(graph: GraphProto) -> Iterator[TensorProto]:

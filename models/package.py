@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -9,7 +10,7 @@ import msgspec
 
 from core.errors import ModelFailed, NotFound, Rejected
 from core.values import Output, Row
-from models import factory, golden
+from models import dependencies, factory, golden
 from models.artefact import digest, load_estimator
 from models.card import Card
 from models.golden import Golden
@@ -18,6 +19,8 @@ from models.onnx_runtime import OnnxRuntime
 from models.remote.runtime import RemoteRuntime
 from models.remote.servers import NONE, Remotes
 from models.runtime import Runtime, seconds_per_row
+
+_log = logging.getLogger("tiltyard.package")
 
 
 class Package(NamedTuple):
@@ -36,14 +39,16 @@ class Served(NamedTuple):
 
 class Loaded:
     """A version that answers. `seconds_per_row`: the median time of a prediction of one row, measured where what answers was loaded.
+    `warnings`: what is to be known of it, such as that it was made with another release of a library.
 
     `served` is read once for each prediction and replaced by one assignment, so an answer and its snapshot belong together.
     """
 
-    __slots__ = ("_required", "card", "seconds_per_row", "served")
+    __slots__ = ("_required", "card", "seconds_per_row", "served", "warnings")
 
-    def __init__(self, card: Card, runtime: Runtime, seconds_per_row: float) -> None:
+    def __init__(self, card: Card, runtime: Runtime, seconds_per_row: float, warnings: tuple[str, ...] = ()) -> None:
         self.card = card
+        self.warnings = warnings
         self.served = Served(runtime, 0)
         self.seconds_per_row = seconds_per_row
         self._required = tuple(place for place, feature in enumerate(card.signature.features) if not feature.nullable)
@@ -74,10 +79,24 @@ def load(card: Card, read_blob: Callable[[str], bytes], remotes: Remotes = NONE)
 
     `read_blob` takes a digest; `remotes` are the servers at which models may be asked that are not here. Raises Rejected where a blob is
     missing or changed or cannot be loaded, ModelFailed where the model does not answer its golden rows as it did when it was registered.
+    Another release of a library is a warning as long as the model loads and its golden rows agree; else the reason names it as well.
     """
+    warnings = dependencies.differing(card)
+    try:
+        loaded = _load(card, read_blob, remotes, warnings)
+    except (Rejected, ModelFailed) as error:
+        if not warnings:
+            raise
+        raise type(error)(f"{error.message} ({'; '.join(warnings)})") from error
+    for warning in warnings:
+        _log.warning("%s of %s: %s", card.source, card.source_digest[:12], warning)
+    return loaded
+
+
+def _load(card: Card, read_blob: Callable[[str], bytes], remotes: Remotes, warnings: tuple[str, ...]) -> Loaded:
     runtime = _runtime(card, read_blob, remotes)
     try:
-        return Loaded(card, runtime, seconds_per_row(runtime, _golden_row(card, runtime, read_blob)))
+        return Loaded(card, runtime, seconds_per_row(runtime, _golden_row(card, runtime, read_blob)), warnings)
     finally:
         if isinstance(runtime, RemoteRuntime):
             runtime.settle()
@@ -141,7 +160,7 @@ def _runtime(card: Card, read_blob: Callable[[str], bytes], remotes: Remotes) ->
     own = code_of(card, read_blob)
     if own is not None:
         factory.install(own)
-    return SklearnRuntime(load_estimator(artefact, card.format), card.signature, card.layout)
+    return SklearnRuntime(load_estimator(artefact, card.format, card.trusted), card.signature, card.layout)
 
 
 def _read(card: Card, role: str, read_blob: Callable[[str], bytes]) -> bytes:

@@ -43,6 +43,11 @@ class Home(NamedTuple):
         return self.path / "views"
 
     @property
+    def uploads(self) -> Path:
+        """The directory of uploads on their way."""
+        return self.path / "uploads"
+
+    @property
     def place(self) -> Place:
         """Where changes of plans are made."""
         return Place(self.store, lambda: segments.end(self.journal))

@@ -1,4 +1,4 @@
-"""The hot routes: prediction, outcomes, examples and V2 inference, in front of Flask. Parse → call the flow → answer.
+"""The hot routes: prediction, outcomes, examples, V2 inference and uploads, in front of Flask. Parse → call the flow → answer.
 
 Everything else goes to Flask in a native thread, since it may wait for the store.
 """
@@ -31,6 +31,7 @@ from server import v2
 from server.decoding import decode
 from server.errors import JSON, PROBLEM, SlowBody, WrongMethod, headers_of, problem, status_of, v2_error
 from server.home import clock
+from server.uploads import Uploads
 from server.v2 import Infer
 from server.worker import Worker
 
@@ -42,6 +43,7 @@ WSGI: TypeAlias = Callable[[Environ, StartResponse], Iterable[bytes]]
 _V1, _PREDICT = "/v1/endpoints/", "/predict"
 _V2, _INFER = "/v2/models/", "/infer"
 _OUTCOMES, _EVENTS = "/v1/outcomes", "/v1/events/"
+_UPLOAD = re.compile(r"/v1/(?:samples|models/([^/]+)/versions)\Z")
 _LEARN = re.compile(r"/v1/models/([^/]+)/learn\Z")
 _log = logging.getLogger("tiltyard.http")
 
@@ -85,6 +87,7 @@ class HotRoutes:
     def __init__(self, worker: Worker, flask: WSGI) -> None:
         self._worker = worker
         self._flask = flask
+        self._uploads = Uploads(worker)
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request."""
@@ -108,6 +111,10 @@ class HotRoutes:
         if learn is not None:
             model = learn[1]
             return self._safely(lambda environ, _: self._learn(environ, model), environ, "", PROBLEM, problem)
+        upload = _UPLOAD.match(path) if environ["REQUEST_METHOD"] == "POST" else None
+        if upload is not None:
+            model = upload[1]
+            return self._safely(lambda environ, _: self._upload(environ, model), environ, "", PROBLEM, problem)
         # Flask's turn, in a native thread; its body is read here, where waiting for the client holds up nobody.
         return self._safely(self._flask_reply, environ, "", PROBLEM, problem)
 
@@ -190,6 +197,17 @@ class HotRoutes:
         accepted = accept_events(stream, posts, quay)
         worker.commit.wait()
         return Reply("202 Accepted", [("Content-Type", JSON)], _encode(accepted))
+
+    def _upload(self, environ: Environ, model: str | None) -> Reply:
+        try:
+            made = self._uploads.sample(environ) if model is None else self._uploads.version(environ, model)
+        except SlowBody:
+            raise
+        except TiltyardError:
+            self._let_finish(environ)
+            raise
+        location = [] if made.location is None else [("Location", made.location)]
+        return Reply("201 Created", [("Content-Type", JSON), *location], _encode(made.shown))
 
     def _streams(self, stream: str) -> frozenset[str]:
         """A stream that was declared a moment ago is not unknown: the store is asked before it is said to be."""

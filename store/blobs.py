@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from hashlib import sha256
+from hashlib import file_digest, sha256
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 
@@ -33,6 +33,18 @@ class Blobs:
             except OSError:
                 Path(file.name).unlink()
                 raise
+        for directory in (path.parent, self._directory):
+            _sync_directory(directory)
+        return digest
+
+    def take(self, file: Path) -> str:
+        """Store the content of `file` durably, by moving it here from the same file system, and return its digest."""
+        with file.open("rb") as content:
+            digest = file_digest(content, "sha256").hexdigest()
+            os.fsync(content.fileno())
+        path = self._path(digest)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file.replace(path)
         for directory in (path.parent, self._directory):
             _sync_directory(directory)
         return digest

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
+from core.errors import Conflict
 from core.ids import VersionId
 from flows import known
 from flows.registry.facts import facts_of
@@ -27,18 +28,20 @@ def add(
 ) -> VersionId:
     """The next version of `model`; raises NotFound where a parent does not exist.
 
-    The package's blobs were put before this transaction. Those that its card names and the package does not bring belong to a version
-    from which it was made.
+    The package's blobs were put before this transaction. Those that its card names and the package does not bring are there already, as
+    those of a version from which it was made; Conflict where they are not any more.
     """
     _check_parents(connection, about)
     card = package.card
     version = registry.add_version(connection, model, known.encode(card), by, at, known.encode(about))
     version_facts.replace(connection, version, facts_of(model, by, card, about))
     version_blobs.add(connection, version, card.blobs.values())
-    for role, content in package.blobs.items():
+    for role, digest in card.blobs.items():
         # A version that was deleted since may have taken the same blob along: from now on this one holds it.
-        if not blobs.holds(card.blobs[role]):
-            blobs.put(content)
+        if not blobs.holds(digest):
+            if role not in package.blobs:
+                raise Conflict(f"the {role} {digest[:12]} was deleted meanwhile, with another version: try again", code="blob-deleted")
+            blobs.put(package.blobs[role])
     return version
 
 

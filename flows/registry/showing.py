@@ -14,6 +14,7 @@ from core.ids import VersionId
 from flows import known
 from flows.registry.states import State, states
 from flows.registry.uses import Use, Uses, brought_by
+from models import dependencies
 from store import lifecycle, registry
 from store.engine import Store
 from store.lifecycle import EventRow
@@ -81,9 +82,10 @@ def _use(connection: sa.Connection, version: VersionId, use: Use) -> dict[str, A
 def _version(row: VersionRow, aliases: Sequence[AliasRow], state: State) -> dict[str, Any]:
     """A version: its state and aliases, who registered it when, what is said of it, and its card."""
     names = [alias.alias for alias in aliases if alias.version == row.version]
-    card, about = msgspec.to_builtins(known.decode_card(row.card)), msgspec.json.decode(row.about)
+    card, about = known.decode_card(row.card), msgspec.json.decode(row.about)
+    warnings = dependencies.differing(card)
     shown = {"version": str(row.version), "state": state, "aliases": names, "at": to_rfc3339(row.at), "by": row.by}
-    return {**shown, "revision": row.revision, "about": about, **card}
+    return {**shown, "revision": row.revision, "about": about, **msgspec.to_builtins(card), **({"warnings": warnings} if warnings else {})}
 
 
 def _model(row: ModelRow, aliases: Sequence[AliasRow]) -> dict[str, Any]:

@@ -169,12 +169,13 @@ def show_status(endpoint: str, as_json: bool) -> None:
     with here.store.read() as connection:
         plan = deploy.load(connection, endpoint)
     shadows = [{"shadow": name, **one} for name, one in found["shadows"].items()]
-    workers = [{**one, "failed": "; ".join(each["reason"] for each in one["failed"]) or None} for one in found["workers"]]
+    told = ("failed", "warnings")
+    workers = [{**one, **{key: "; ".join(each["reason"] for each in one[key]) or None for key in told}} for one in found["workers"]]
     readers = [{"reader": name, **one} for name, one in found["readers"].items()]
     text = [
         _plans([plan]),
         "",
-        table(workers, ("id", "plan", "seen", "failed", "breakers")) if workers else "No worker runs.",
+        table(workers, ("id", "plan", "seen", *told)) if workers else "No worker runs.",
         *(f"breaker of {arm} on {one['id']}: {reason}" for one in workers for arm, reason in one["open"].items()),
         "",
         table(shadows, ("shadow", "version", *_SHADOW_COLUMNS)) if shadows else "No shadows.",

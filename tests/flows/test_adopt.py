@@ -20,7 +20,7 @@ from flows.known import Known
 from flows.learning.swap import Swapper
 from flows.predict import Ask, Means, Missed, predict
 from flows.serving import Routes
-from flows.status import wait_applied
+from flows.status import status, wait_applied
 from models.package import Loaded
 from models.pool import KEEP_SECONDS, Pool
 from store import workers
@@ -41,6 +41,7 @@ class Node:
         self.world = world
         self.now = 100.0
         self.broken: set[str] = set()
+        self.warnings: tuple[str, ...] = ()
         self.routes = Routes()
         self.while_loading: Callable[[], object] = lambda: None
         self.pool = Pool(self._load, lambda: self.now)
@@ -51,7 +52,7 @@ class Node:
         self.while_loading()
         if str(version) in self.broken:
             raise Rejected("the artefact is gone")
-        return Loaded(card(), Answers(), 0.0)
+        return Loaded(card(), Answers(), 0.0, self.warnings)
 
     def poll(self, after: float = 0.0) -> dict[str, Any]:
         """Poll so much later; what the worker reports."""
@@ -178,3 +179,13 @@ def test_without_control_nothing_is_served(node: Node) -> None:
     node.broken = set()
     assert node.poll(2 * RETRY_SECONDS)["plans"] == {"credit": 2}
     assert node.routes.ready
+
+
+def test_what_is_to_be_known_of_a_version_is_reported(node: Node, world: World, tmp_path: Path) -> None:
+    """In the worker's report, and in the status of the endpoints that serve it."""
+    node.warnings = ("made with scikit-learn 0.9.0, here is 1.9.1",)
+    report = node.poll()
+    told = [{"version": version, "reason": node.warnings[0]} for version in ("m@1", "m@2")]
+    assert report["warnings"] == told
+    found = status(world.store, tmp_path, "credit", lambda: node.now)
+    assert found["workers"][0]["warnings"] == told

@@ -42,6 +42,20 @@ def test_stored_once(tmp_path: Path) -> None:
     assert [each.stat().st_mtime_ns for each in files(tmp_path)] == [before]
 
 
+@pytest.mark.parametrize("stored", [False, True])
+def test_a_file_is_taken(tmp_path: Path, stored: bool) -> None:
+    """It moves, and is found under its digest like any other, also where that is stored already."""
+    blobs = Blobs(tmp_path / "blobs")
+    file = tmp_path / "file"
+    file.write_bytes(b"content" * 100_000)
+    if stored:
+        blobs.put(file.read_bytes())
+    digest = blobs.take(file)
+    assert digest == sha256(b"content" * 100_000).hexdigest()
+    assert blobs.get(digest) == b"content" * 100_000
+    assert [path.name for path in files(tmp_path)] == [digest]
+
+
 def test_missing(tmp_path: Path) -> None:
     """A blob that was never stored is named."""
     with pytest.raises(NotFound, match="no blob abc"):

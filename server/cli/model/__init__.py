@@ -6,6 +6,9 @@ from server.cli.lazy import Lazy
 
 _COMMANDS = {
     "register": "server.cli.model.register",
+    "import": "server.cli.model.import_mlflow",
+    "export": "server.cli.model.export_mlflow",
+    "pull": "server.cli.model.pull",
     "list": "server.cli.model.cards:list_models",
     "show": "server.cli.model.cards:show_model",
     "search": "server.cli.model.search",

@@ -65,6 +65,7 @@ def told(card: dict[str, Any]) -> list[str]:
     lines.append(f"  one row takes {card['seconds_per_row'] * 1e6:.0f} µs")
     lines.append(f"  made with {', '.join(f'{name} {version}' for name, version in card['versions'].items())}")
     lines.extend(f"  note: {note}" for note in card.get("notes", ()))
+    lines.extend(f"  warning: {warning}" for warning in card.get("warnings", ()))
     if card["aliases"]:
         lines.append(f"  aliases: {', '.join(card['aliases'])}")
     return [*lines, *_said(card["about"]), *_happened(card)]

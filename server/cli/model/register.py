@@ -45,7 +45,7 @@ def command(
         given["remote_outputs"] = named(outputs)
     given["classes"] = None if classes is None else [part.strip() for part in classes.split(",")]
     here = home(make=True)
-    given |= {"remotes": here.remotes, "journal_end": here.place.journal_end}
+    given |= {"remotes": here.remotes, "journal_end": here.place.journal_end, "trusted": here.settings.trusted}
     version = flow.register(here.store, here.blobs, name, path, who(), about=about, **given)
     card = flow.show_version(here.store, str(version))
     show(card, "\n".join(told(card)), as_json=as_json)

@@ -1,0 +1,195 @@
+"""The file `MLmodel` of an MLflow directory, as MLflow 1 to 3 write it: which file holds the model, and what is said of it."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from core.errors import Invalid, Malformed, Rejected
+from core.values import Label, Value
+from models.about import About
+from models.dependencies import installed, minor
+from models.sample import Sample
+from models.signature import Feature, Kind, numbered
+
+MOST_BYTES = 4 * 2**20
+"""Of `MLmodel` and of an input example."""
+
+KINDS: Mapping[str, Kind] = {
+    "double": "float",
+    "float": "float",
+    "long": "int",
+    "integer": "int",
+    "string": "str",
+    "boolean": "bool",
+}
+"""Of MLflow's columns those that a feature can be."""
+
+_SAID = ("run_id", "model_id", "model_uuid", "mlflow_version", "utc_time_created")
+_COMPARED = ("numpy", "onnxruntime", "pandas", "scikit-learn", "skops")
+_PIN = re.compile(r"([A-Za-z0-9._-]+)\s*==\s*([0-9A-Za-z.+!-]+)")
+
+
+class MlflowModel(NamedTuple):
+    """What an MLflow directory holds: `file` is the model's file, of the flavour `sklearn` or `onnx`.
+
+    `features`: what its signature says of the inputs, None where it names no columns. `example`: its input example as a sample, None
+    where it has none that is a table. `differs`: where it asks for another release than the one that is here.
+    """
+
+    flavour: str
+    file: Path
+    features: tuple[Feature, ...] | None
+    example: Sample | None
+    about: About
+    differs: tuple[str, ...]
+
+
+def read(directory: Path) -> MlflowModel:
+    """What the directory holds; raises Malformed, Invalid or Rejected where it is none of MLflow's, or of another flavour."""
+    told = _load_yaml(directory / "MLmodel")
+    flavours = told.get("flavors")
+    if not isinstance(flavours, dict):
+        raise Malformed(f"{directory / 'MLmodel'}: expected flavors, as MLflow writes them", field="directory")
+    for flavour, key in (("sklearn", "pickled_model"), ("onnx", "data")):
+        if isinstance(flavours.get(flavour), dict):
+            file = inside(directory, flavours[flavour].get(key), key)
+            features = _features(told.get("signature"))
+            example = _example(directory, told.get("saved_input_example_info"), features)
+            return MlflowModel(flavour, file, features, example, _about(told, flavour), _differs(directory))
+    raise Rejected(f"{directory}: its flavours are {', '.join(map(str, flavours))[:200]}; sklearn and onnx can be imported")
+
+
+def inside(directory: Path, name: object, key: str) -> Path:
+    """The file in `directory` that the key names; raises Rejected where it is none, or lies elsewhere."""
+    if not isinstance(name, str) or not name:
+        raise Rejected(f"MLmodel: {key}: expected the name of a file, got {str(name)[:80]!r}")
+    path = (directory / name).resolve()
+    if not path.is_relative_to(directory.resolve()):
+        raise Rejected(f"MLmodel: {key}: {name[:200]!r} lies outside of the directory")
+    if not path.is_file():
+        raise Rejected(f"MLmodel: {key}: the directory has no file {name[:200]!r}")
+    return path
+
+
+def _load_yaml(path: Path) -> dict[str, Any]:
+    import yaml  # here, because no other command needs it
+
+    try:
+        found = yaml.safe_load(_text(path))
+    except (yaml.YAMLError, RecursionError) as error:
+        raise Malformed(f"{path}: not readable as YAML: {' '.join(str(error).split())[:200]}", field="directory") from None
+    if not isinstance(found, dict):
+        raise Malformed(f"{path}: expected a mapping, as MLflow writes it", field="directory")
+    return found
+
+
+def _text(path: Path) -> str:
+    try:
+        if path.stat().st_size > MOST_BYTES:
+            raise Rejected(f"{path}: longer than {MOST_BYTES} bytes")
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise Invalid(f"{path}: {error.strerror or error}; expected a directory that MLflow has written", field="directory") from None
+    except UnicodeDecodeError:
+        raise Malformed(f"{path}: expected UTF-8", field="directory") from None
+
+
+def _features(signature: object) -> tuple[Feature, ...] | None:
+    """The columns that the signature names; None where it speaks of tensors, or of what no feature can be."""
+    columns = _json(signature.get("inputs")) if isinstance(signature, dict) else None
+    if not isinstance(columns, list) or not columns:
+        return None
+    found = [_feature(column) for column in columns]
+    return None if None in found else tuple(one for one in found if one is not None)
+
+
+def _feature(column: object) -> Feature | None:
+    if not isinstance(column, dict) or not isinstance(column.get("name"), str):
+        return None
+    kind = KINDS.get(str(column.get("type")))
+    return None if kind is None else Feature(column["name"], kind, nullable=column.get("required") is False)
+
+
+def _example(directory: Path, info: object, features: Sequence[Feature] | None) -> Sample | None:
+    """The input example, or the one for serving, as columns; None where it is no table."""
+    if not isinstance(info, dict):
+        return None
+    for key in ("artifact_path", "serving_input_path"):
+        if info.get(key):
+            table = _table(_json(_text(inside(directory, info[key], key))), features)
+            if table is not None:
+                return table
+    return None
+
+
+def _table(example: Any, features: Sequence[Feature] | None) -> Sample | None:
+    """Columns of the forms in which MLflow writes frames, matrices, named arrays and records."""
+    if isinstance(example, dict) and not {"dataframe_split", "inputs"}.isdisjoint(example):
+        return _table(example.get("dataframe_split", example.get("inputs")), features)
+    if isinstance(example, dict) and isinstance(example.get("data"), list):
+        return _of_rows(example["data"], example.get("columns"), features)
+    if isinstance(example, list) and example and all(isinstance(row, dict) for row in example):
+        return _checked({name: [row.get(name) for row in example] for name in example[0]})
+    if isinstance(example, list):
+        return _of_rows(example, None, features)
+    if isinstance(example, dict) and all(isinstance(values, list) for values in example.values()):
+        return _checked({name: [_only(value) for value in values] for name, values in example.items()})
+    return None
+
+
+def _of_rows(rows: list[Any], names: Any, features: Sequence[Feature] | None) -> Sample | None:
+    width = len(rows[0]) if rows and isinstance(rows[0], list) else 0
+    if not width or any(not isinstance(row, list) or len(row) != width for row in rows):
+        return None
+    known = [feature.name for feature in features or ()]
+    chosen = names if isinstance(names, list) and len(names) == width else known if len(known) == width else numbered(width)
+    return _checked(dict(zip(map(str, chosen), map(list, zip(*rows, strict=True)), strict=True)))
+
+
+def _checked(columns: dict[str, list[Any]]) -> Sample | None:
+    """A sample where all values can be a feature's and all columns are as long."""
+    values = [value for column in columns.values() for value in column]
+    fits = bool(values) and len({len(column) for column in columns.values()}) == 1
+    if not fits or any(not isinstance(value, int | float | str | bool | None) for value in values):
+        return None
+    return Sample({name: [_missing(value) for value in column] for name, column in columns.items()})
+
+
+def _missing(value: Value) -> Value:
+    return None if value != value else value
+
+
+def _only(value: Any) -> Any:
+    """Columns of a named array come as lists of one value."""
+    return value[0] if isinstance(value, list) and len(value) == 1 else value
+
+
+def _json(text: object) -> Any:
+    try:
+        return json.loads(text) if isinstance(text, str) else None
+    except (ValueError, RecursionError):
+        return None
+
+
+def _about(told: Mapping[str, Any], flavour: str) -> About:
+    """What MLflow says of the model, as parameters: its own keys under `mlflow.`, those of its metadata under `metadata.`."""
+    parameters: dict[str, Label] = {"mlflow.flavour": flavour}
+    parameters.update({f"mlflow.{key}": told[key] for key in _SAID if isinstance(told.get(key), str)})
+    metadata = told.get("metadata")
+    if isinstance(metadata, dict):
+        parameters.update({f"metadata.{key}": value for key, value in metadata.items() if isinstance(value, str | int | float | bool)})
+    return About(tags=("mlflow",), parameters=parameters)
+
+
+def _differs(directory: Path) -> tuple[str, ...]:
+    path = directory / "requirements.txt"
+    pins = _PIN.findall(_text(path)) if path.is_file() else []
+    return tuple(
+        f"the directory asks for {name} {release}, here is {installed(name.lower()) or 'none'}"
+        for name, release in pins
+        if name.lower() in _COMPARED and minor(release) != minor(installed(name.lower()))
+    )
