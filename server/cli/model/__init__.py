@@ -8,6 +8,8 @@ _COMMANDS = {
     "register": "server.cli.model.register",
     "list": "server.cli.model.cards:list_models",
     "show": "server.cli.model.cards:show_model",
+    "compare": "server.cli.model.compare",
+    "score": "server.cli.model.score",
     "alias": "server.cli.model.aliases",
     "learner": "server.cli.learner:learner",
     "learn": "server.cli.learner:learn",
