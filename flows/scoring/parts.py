@@ -141,15 +141,14 @@ def locked(output: Path) -> Iterator[Parts]:
     Where nothing is left of them in the end, the directory goes too.
     """
     directory = output.with_name(output.name + ".parts")
-    lock = _lock(directory)
-    try:
-        yield Parts(directory)
-    finally:
-        if not (directory / _JOB).exists():
-            (directory / _LOCK).unlink()
-            with suppress(OSError):  # somebody's own files are in it
-                directory.rmdir()
-        os.close(lock)
+    with os.fdopen(_lock(directory)):
+        try:
+            yield Parts(directory)
+        finally:
+            if not (directory / _JOB).exists():
+                (directory / _LOCK).unlink()
+                with suppress(OSError):  # somebody's own files are in it
+                    directory.rmdir()
 
 
 def publish(draft: Path, path: Path) -> None:
