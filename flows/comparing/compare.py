@@ -32,6 +32,7 @@ def compare(store: Store, journal: Path, left: str, right: str, clock: Clock) ->
         found = {
             "differences": differences(*(_told(connection, version) for version in pair)),
             "batch": evidence.batch(connection, pair),
+            "paired": evidence.paired(connection, pair),
             "live": evidence.live(connection, pair),
             "shadow": evidence.shadows(connection, journal, pair, now),
         }

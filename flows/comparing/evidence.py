@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -36,18 +36,37 @@ class Pair(NamedTuple):
 
 def batch(connection: sa.Connection, pair: Pair) -> dict[str, Any] | None:
     """The metrics of the newest batch tests that both versions have on the same data; None where there are none."""
-    left, right = ({_digest(row): row for row in reversed(batch_tests.newest(connection, side, MOST_TESTS))} for side in pair)
-    shared = [digest for digest in left if digest is not None and digest in right]
+    left, right = (_by_data(batch_tests.newest(connection, side, MOST_TESTS)) for side in pair)
+    shared = [digest for digest in left if digest in right]
     if not shared:
         return None
     digest = max(shared, key=lambda each: min(left[each].id, right[each].id))
     one, other = _metrics(left[digest]), _metrics(right[digest])
     return {
-        "data_digest": digest,
+        "data": _data(left[digest]),
         "left": _test(left[digest]),
         "right": _test(right[digest]),
         "metrics": {name: {"left": one.get(name), "right": other.get(name)} for name in dict.fromkeys((*one, *other))},
     }
+
+
+def paired(connection: sa.Connection, pair: Pair) -> dict[str, Any] | None:
+    """The differences on the same rows that the newest batch test of one against the other found; None where there is none.
+
+    They are those of the side `of`, which was under test, less the other.
+    """
+    found = [
+        (row.id, side, row)
+        for side, version, other in (("left", pair.left, pair.right), ("right", pair.right, pair.left))
+        for row in batch_tests.newest(connection, version, MOST_TESTS)
+        if _body(row).get("against") == str(other)
+    ]
+    if not found:
+        return None
+    _, side, row = max(found)
+    comparison = _body(row).get("comparison")
+    metrics = comparison.get("metrics") if isinstance(comparison, dict) else None
+    return {"of": side, **_test(row), "data": _data(row), "metrics": metrics if isinstance(metrics, list) else []}
 
 
 def live(connection: sa.Connection, pair: Pair) -> dict[str, Any] | None:
@@ -142,11 +161,16 @@ def _body(row: BatchTestRow) -> dict[str, Any]:
         return {}
 
 
-def _digest(row: BatchTestRow) -> str | None:
-    """That of the data that was tested on."""
+def _data(row: BatchTestRow) -> dict[str, Any]:
+    """On which data: the file's name and digest; nothing where it does not say."""
     data = _body(row).get("data")
-    found = data.get("digest", data.get("sha256")) if isinstance(data, dict) else None
-    return found if isinstance(found, str) else None
+    return _chosen(data, ("file", "sha256")) if isinstance(data, dict) else {}
+
+
+def _by_data(rows: Sequence[BatchTestRow]) -> dict[str, BatchTestRow]:
+    """By digest of the data the newest test."""
+    told = [(_data(row).get("sha256"), row) for row in reversed(rows)]
+    return {digest: row for digest, row in told if isinstance(digest, str)}
 
 
 def _metrics(row: BatchTestRow) -> dict[str, dict[str, Any]]:

@@ -14,7 +14,17 @@ _CELL = 34
 
 def text(found: Data) -> str:
     """What `flows.comparing.compare` has found, as text."""
-    parts = [list(part) for part in (_heads(found), _differences(found["differences"]), _batch(found), _live(found), *_rest(found))]
+    parts = [
+        list(part)
+        for part in (
+            _heads(found),
+            _differences(found["differences"]),
+            _batch(found),
+            _paired(found["paired"]),
+            _live(found),
+            *_rest(found),
+        )
+    ]
     return "\n\n".join("\n".join(row for line in part for row in fitted(line)) for part in parts if part)
 
 
@@ -58,10 +68,24 @@ def _batch(found: Data) -> Iterator[str]:
         yield "batch tests: none of both on the same data"
         return
     rows = [[name, _interval(one["left"], "value"), _interval(one["right"], "value")] for name, one in batch["metrics"].items()]
-    yield from _titled(f"batch tests on the data {batch['data_digest'][:12]}", grid(["", "left", "right"], rows))
+    yield from _titled(f"batch tests on the data {_data(batch['data'])}", grid(["", "left", "right"], rows))
     for side in ("left", "right"):
-        passed = {None: "no thresholds", True: "passed", False: "failed"}[batch[side]["passed"]]
-        yield f"  {side}: test {batch[side]['test']} of {batch[side]['at'][:16]}, {passed}"
+        yield f"  {side}: {_test(batch[side])}"
+
+
+def _paired(found: Data | None) -> Iterator[str]:
+    if found is None:
+        return
+    other = "right" if found["of"] == "left" else "left"
+    yield f"on the same rows of {_data(found['data'])}, {found['of']} less {other}"
+    yield f"  {_test(found)}"
+    rows = [
+        [one["metric"], number(one.get("difference"), sign=True), span(one.get("lower"), one.get("upper")), p_text(one.get("adjusted"))]
+        for one in found["metrics"]
+        if isinstance(one, Mapping) and one.get("difference") is not None
+    ]
+    if rows:
+        yield from ("  " + line for line in grid(["", "difference", "interval", "p adjusted"], rows))
 
 
 def _live(found: Data) -> Iterator[str]:
@@ -86,12 +110,13 @@ def _rest(found: Data) -> Iterator[Iterator[str]]:
 
 def _shadows(found: Sequence[Data]) -> Iterator[str]:
     for one in found:
-        agreement, apart = one["agreement"], one["mean_difference"]
-        agreed = [f"labels agree in {agreement:.2%} of rows"] * (agreement is not None)
-        differ = [f"answers differ by {number(apart)} on average"] * (apart is not None)
         yield f"shadow {one['shadow']} ({one['version']}) of endpoint {one['endpoint']} (control {one['control']})"
-        counts = f"{one['done']} of {one['mirrored']} requests answered, {one['errors']} errors"
-        yield "  " + "; ".join([*agreed, *differ, counts])
+        told = [f"{one['done']} of {one['mirrored']} requests answered, {one['errors']} errors"]
+        if one["agreement"] is not None:
+            told.append(f"labels agree in {one['agreement']:.2%} of rows")
+        if one["mean_difference"] is not None:
+            told.append(f"answers differ by {number(one['mean_difference'])} on average")
+        yield "  " + "; ".join(told)
 
 
 def _learners(found: Data) -> Iterator[str]:
@@ -103,6 +128,15 @@ def _learners(found: Data) -> Iterator[str]:
     ]
     if rows:
         yield from _titled("learners, scored before they learn", grid(["", "state", "labels", "metric", "since start", "rolling"], rows))
+
+
+def _test(found: Data) -> str:
+    passed = {None: "no thresholds", True: "passed", False: "failed"}[found["passed"]]
+    return f"test {found['test']} of {found['at'][:16]}, {passed}"
+
+
+def _data(found: Data) -> str:
+    return f"{found.get('file', 'a file')} ({found.get('sha256', 'unknown')[:12]})"
 
 
 def _titled(title: str, lines: Sequence[str]) -> Iterator[str]:
