@@ -63,7 +63,8 @@ def _groups(parts: Sequence[Part], schema: Any) -> Iterator[Table]:
     """The rows of all parts by groups of one size; the last may be smaller."""
     held = schema.empty_table()
     for part in parts:
-        held = pa.concat_tables([held, _widened(parquet.read_table(part.path, partitioning=None), schema)])
+        with parquet.ParquetFile(part.path) as file:
+            held = pa.concat_tables([held, _widened(file.read(use_threads=False), schema)])
         while held.num_rows >= GROUP_ROWS:
             yield held.slice(0, GROUP_ROWS).combine_chunks()
             held = held.slice(GROUP_ROWS)

@@ -82,7 +82,7 @@ def test_a_page_for_people(world: World) -> None:
     assert "batch tests on the data rows.csv (dddddddddddd)" in lines
     assert "on the same rows of rows.csv (dddddddddddd), right less left" in lines
     assert "  auc  -0.02       [-0.03, -0.01]  0.004" in lines
-    assert [line.split() for line in lines if line.startswith("  auc")] == [["auc", *["0.8", "[0.75,", "0.85]"] * 2]]
+    assert [line.split() for line in lines if line.startswith("  auc")][:1] == [["auc", *["0.8", "[0.75,", "0.85]"] * 2]]
     assert any(line.startswith("  left: test 1 of 1970-01-01T00:00, passed") for line in lines)
     assert any(line.startswith("live: experiment e1 on credit (running): ") for line in lines)
     other = run("m@1", "m@5").output

@@ -98,3 +98,12 @@ def test_batches_are_close_and_not_equal(scoring: Scoring, case: str) -> None:
     assert [row.get("label") for row in alone] == [row.get("label") for row in together]
     figures = [(a[name], b[name]) for a, b in zip(alone, together, strict=True) for name in names if a[name] is not None]
     assert max(abs(a - b) / max(1.0, abs(a)) for a, b in figures) <= max(zoo(case).card.tolerance, 1e-9)
+
+
+def test_what_computes_row_by_row_does_not_mind_batches(scoring: Scoring) -> None:
+    """As the linear runtime does."""
+    scoring.add("ridge", zoo("ridge"))
+    frame("ridge").to_parquet(scoring.folder / "in.parquet")
+    scoring.score("ridge@1", scoring.folder / "in.parquet", "alone.parquet")
+    scoring.score("ridge@1", scoring.folder / "in.parquet", "together.parquet", in_batches=True)
+    assert scoring.rows("alone.parquet") == scoring.rows("together.parquet")

@@ -314,3 +314,19 @@ def test_a_label_that_its_column_cannot_hold_ends_it(scoring: Scoring) -> None:
         with pytest.raises(ModelFailed, match="which is none of the kind int"):
             columns._plain(label)
     assert columns._plain(True) == 1
+
+
+def test_names_and_types_of_parquet_files(scoring: Scoring) -> None:
+    """A dot in a name is no path; another column of a shorter name does no harm; a kept category is its text, also in CSV."""
+    scoring.add("dots", linear(floats("x.y", "x")))
+    category = pa.array(["u", "v", None]).dictionary_encode()
+    path = scoring.table("in.parquet", **{"x": [1.0, 2.0, 3.0], "x.y": [10.0, 20.0, 30.0], "x.z": [0, 0, 0], "c": category})
+    for output in ("out.parquet", "out.csv"):
+        scoring.score("dots@1", path, output, keep=("c", "x.z"))
+        assert [(row["c"], row["x.z"], row["value"]) for row in scoring.rows(output)] == [("u", 0, 11.0), ("v", 0, 22.0), (None, 0, 33.0)]
+
+
+def test_a_struct_of_the_same_name_does_no_harm(scoring: Scoring) -> None:
+    """Only the columns of a file count, not what is inside of them."""
+    with pytest.raises(Invalid, match=r"the model takes 'b', which in\.parquet lacks"):
+        scoring.score("sum@1", scoring.table("in.parquet", a=[1.0], s=[{"b": 1.0}]))
