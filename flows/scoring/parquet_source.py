@@ -81,7 +81,7 @@ def _check_type(path: Path, feature: Feature, kind: Any) -> None:
     fits = {
         "float": is_number,
         "int": is_number,
-        "str": pa.types.is_string(plain) or pa.types.is_large_string(plain),
+        "str": pa.types.is_string(plain) or pa.types.is_large_string(plain) or pa.types.is_string_view(plain),
         "bool": pa.types.is_boolean(plain),
     }
     if not fits[feature.kind] and not pa.types.is_null(plain):

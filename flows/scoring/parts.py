@@ -36,7 +36,10 @@ class File(msgspec.Struct, frozen=True):
 
 
 class Job(msgspec.Struct, frozen=True):
-    """Of what parts are made: those of another job are never joined with them. `artefact` is the digest of what answers."""
+    """Of what parts are made: those of another job are never joined with them.
+
+    `artefact` is the digest of what answers, `snapshot` the number of its state, 0: as registered.
+    """
 
     version: str
     artefact: str
@@ -72,21 +75,22 @@ class Parts:
 
     def job(self) -> Job | None:
         """What was begun; None where nothing was. Raises Invalid where that cannot be read."""
+        body = self._read(_JOB)
         try:
-            return msgspec.json.decode((self._directory / _JOB).read_bytes(), type=Job)
-        except FileNotFoundError:
-            return None
+            return None if body is None else msgspec.json.decode(body, type=Job)
         except msgspec.MsgspecError as error:
-            raise Invalid(f"{self._directory / _JOB} cannot be read ({error}); give --restart to begin anew", field="output") from None
+            raise self._unreadable(_JOB, error) from None
 
-    def snapshot(self) -> ServedRow | None:
-        """The state that answers; its signature is yet to be verified."""
+    def snapshot(self, job: Job) -> ServedRow | None:
+        """The state that answers, its signature yet to be verified; None: as registered. Raises Invalid where it cannot be read."""
+        body = self._read(_SNAPSHOT)
         try:
-            return msgspec.msgpack.decode((self._directory / _SNAPSHOT).read_bytes(), type=ServedRow)
-        except FileNotFoundError:
-            return None
+            found = None if body is None else msgspec.msgpack.decode(body, type=ServedRow)
         except msgspec.MsgspecError as error:
-            raise Invalid(f"{self._directory / _SNAPSHOT} cannot be read ({error}); give --restart to begin anew", field="output") from None
+            raise self._unreadable(_SNAPSHOT, error) from None
+        if job.snapshot != (0 if found is None else found.number):
+            raise self._unreadable(_SNAPSHOT, f"it is not snapshot {job.snapshot}")
+        return found
 
     def begin(self, job: Job, snapshot: ServedRow | None) -> None:
         """Begin anew: what was there is gone."""
@@ -125,6 +129,15 @@ class Parts:
     def _parts(self) -> list[Part]:
         names = ((_PART.match(path.name), path) for path in self._directory.iterdir())
         return sorted(Part(int(found[1]), int(found[2]), path) for found, path in names if found)
+
+    def _read(self, name: str) -> bytes | None:
+        try:
+            return (self._directory / name).read_bytes()
+        except FileNotFoundError:
+            return None
+
+    def _unreadable(self, name: str, why: object) -> Invalid:
+        return Invalid(f"{self._directory / name} cannot be read ({why}); give --restart to begin anew", field="output")
 
     def _put(self, name: str, body: bytes) -> None:
         (self._directory / (name + _NEW)).write_bytes(body)

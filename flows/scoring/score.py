@@ -136,8 +136,8 @@ def _begun(place: Place, order: Order, parts: Parts, version: VersionId, card: C
     job = Job(str(version), artefact, order.asked, _file(order.input), order.keep, order.in_batches, 0)
     before = parts.job()
     if before is not None:
-        replace(job, snapshot=before.snapshot).check_same(before)
-        return before, parts.snapshot()
+        job.check_same(before)
+        return before, parts.snapshot(before)
     snapshot = subject.newest_snapshot(place, version, card) if order.asked == "newest" else None
     job = replace(job, snapshot=0 if snapshot is None else snapshot.number)
     parts.begin(job, snapshot)

@@ -14,8 +14,9 @@ from pyarrow import parquet
 
 from core.errors import Invalid, Malformed, ModelFailed, NotFound, Rejected, TiltyardError
 from flows.scoring import score as flow
+from flows.scoring.parquet_source import ParquetSource
 from models.package import Package
-from models.signature import Feature
+from models.signature import Feature, Signature
 from tests.flows.learning.learning_world import ROW, LearningWorld, taught
 from tests.flows.scoring.scoring_world import Scoring, floats, linear
 
@@ -303,6 +304,9 @@ class TestLearning:
         kept.write_bytes(b"\xc1")
         with pytest.raises(Invalid, match="--restart"):
             scoring.score("river@1", path)
+        kept.unlink()
+        with pytest.raises(Invalid, match="it is not snapshot 1"):
+            scoring.score("river@1", path)
         assert scoring.score("river@1", path, restart=True)["answered"] == 2
 
 
@@ -330,3 +334,12 @@ def test_a_struct_of_the_same_name_does_no_harm(scoring: Scoring) -> None:
     """Only the columns of a file count, not what is inside of them."""
     with pytest.raises(Invalid, match=r"the model takes 'b', which in\.parquet lacks"):
         scoring.score("sum@1", scoring.table("in.parquet", a=[1.0], s=[{"b": 1.0}]))
+
+
+@pytest.mark.parametrize("kind", [pa.string(), pa.large_string(), pa.string_view(), pa.dictionary(pa.int8(), pa.string()), pa.null()])
+def test_text_of_every_type_is_text(scoring: Scoring, kind: Any) -> None:
+    """As several libraries write it; a column of nothing is missing everywhere."""
+    values = [None, None] if pa.types.is_null(kind) else ["u", None]
+    path = scoring.table("in.parquet", c=pa.array(values, None if pa.types.is_null(kind) else pa.string()).cast(kind))
+    [chunk] = ParquetSource(path, Signature((Feature("c", "str"),), "regression"), ["c"]).chunks(0)
+    assert (chunk.rows, chunk.kept[0].to_pylist(), chunk.share) == ([{"c": value} for value in values], values, 1.0)
