@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -16,8 +13,6 @@ import pytest
 from server.cli import main
 from tests.flows.flow_world import World
 from tests.flows.scoring.scoring_world import Scoring, floats, linear
-
-ROOT = Path(__file__).parents[2]
 
 
 class Ended(NamedTuple):
@@ -135,33 +130,3 @@ def test_what_was_scored_before_is_said(run: Callable[..., Ended], scoring: Scor
     assert (ended.code, ended.out) == (1, "")
     assert ended.err == "tiltyard: interrupted; the same command goes on where the last part of the output ended\n"
     assert run(*words).out.splitlines()[0] == f"{words[-1]}: 3 rows by sum@1 (3 of them were scored before)"
-
-
-def test_ctrl_c_while_scikit_learn_computes_ends_it(scoring: Scoring) -> None:
-    """It is no failure of the model, which would be written down as the row's, and the next row asked."""
-    script = f"""
-import os, signal
-import numpy as np
-from core.errors import ModelFailed
-from flows.scoring import subject
-from flows.scoring.subject import Subject
-from models.package import Loaded
-from models.sklearn_runtime import SklearnRuntime
-from tests.flows.scoring.scoring_world import floats, linear
-
-class Interrupted:
-    def predict(self, given):
-        os.kill(os.getpid(), {int(signal.SIGINT)})
-        return np.zeros(1)
-
-card = linear(floats("a")).card
-loaded = Loaded(card, SklearnRuntime(Interrupted(), card.signature, "matrix"), 0.0)
-for asked in (Subject.alone, Subject.together):
-    try:
-        print(asked(Subject(loaded), [{{"a": 1.0}}]))
-    except KeyboardInterrupt:
-        print("ended")
-"""
-    environ = {**os.environ, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run([sys.executable, "-c", script], env=environ, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.stdout.split() == ["ended", "ended"], done

@@ -10,6 +10,8 @@ from experiments.text import Data, fitted, grid, number, p_text, span
 
 _CELL = 34
 """Characters of what one side says, where it stands beside the other."""
+_HEADED = frozenset({"task", "seconds_per_row", "description"})
+"""What is at the top already."""
 
 
 def text(found: Data) -> str:
@@ -51,8 +53,8 @@ def _differences(found: Data) -> Iterator[str]:
     else:
         yield "signature: no difference"
     for name in ("model", "about", "parameters", "packages"):
-        if found[name]:
-            rows = [[each, _cell(one["left"]), _cell(one["right"])] for each, one in found[name].items()]
+        rows = [[each, _cell(one["left"]), _cell(one["right"])] for each, one in found[name].items() if each not in _HEADED]
+        if rows:
             yield from _titled(name, grid(["", "left", "right"], rows))
     if found["metrics"]:
         rows = [

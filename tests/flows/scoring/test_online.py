@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -17,6 +17,7 @@ from flows.scoring.rows import Given
 from flows.scoring.subject import Subject
 from flows.serving import Route, make_route
 from models.package import Loaded, load
+from models.sklearn_runtime import SklearnRuntime
 from routing import changes
 from routing.changes import Who
 from routing.plan import Arm
@@ -110,6 +111,23 @@ def test_rows_are_asked_one_by_one() -> None:
     assert [answer.output and answer.output.value for answer in subject.together(rows)] == [2.0, None, 2.0]
     assert subject.together(rows[1:2])[0].error == "invalid: features.a: expected a number, got null"
     assert runtime.asked == [1, 1, 2]
+
+
+class Interrupted:
+    """An estimator that computes when Ctrl-C comes."""
+
+    def predict(self, given: Any) -> Any:
+        """Is interrupted."""
+        raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("asked", [Subject.alone, Subject.together])
+def test_ctrl_c_while_scikit_learn_computes_ends_it(asked: Callable[[Subject, list[Given]], Any]) -> None:
+    """It is no failure of the model, which would be written down as the row's, and the next row asked."""
+    card = linear(floats("a")).card
+    subject = Subject(Loaded(card, SklearnRuntime(Interrupted(), card.signature, "matrix"), 0.0))
+    with pytest.raises(KeyboardInterrupt):
+        asked(subject, [{"a": 1.0}])
 
 
 @pytest.mark.parametrize("case", ["sgd", "svr", "voting"])
