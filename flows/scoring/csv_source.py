@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 
 from core.errors import Invalid, Malformed
-from flows.scoring.rows import CHUNK, Chunk, Given, check_columns
+from flows.scoring.rows import Chunk, Given, check_columns
 from models.cells import cell_reader
 from models.signature import Signature
 
@@ -29,17 +29,17 @@ class CsvSource:
         self._places = [self._header.index(name) for name in keep]
         self.kept: list[Any] = [pa.field(name, pa.string()) for name in keep]
 
-    def chunks(self, start: int) -> Iterator[Chunk]:
+    def chunks(self, start: int, size: int) -> Iterator[Chunk]:
         """See Source. Empty lines are no rows."""
-        size = max(1, self._path.stat().st_size)
+        whole = max(1, self._path.stat().st_size)
         with self._open() as (file, lines):
             next(lines, None)
             told = islice(((lines.line_num, cells) for cells in lines if cells), start, None)
-            while taken := list(islice(told, CHUNK)):
+            while taken := list(islice(told, size)):
                 rows = [self._row(line, cells) for line, cells in taken]
-                whole = [cells if len(cells) == len(self._header) else None for _, cells in taken]
-                kept = [pa.array([cells and cells[place] for cells in whole], pa.string()) for place in self._places]
-                yield Chunk(rows, kept, file.buffer.tell() / size)
+                fine = [cells if len(cells) == len(self._header) else None for _, cells in taken]
+                kept = [pa.array([cells and cells[place] for cells in fine], pa.string()) for place in self._places]
+                yield Chunk(rows, kept, file.buffer.tell() / whole)
 
     def _row(self, line: int, cells: list[str]) -> Given:
         if len(cells) != len(self._header):

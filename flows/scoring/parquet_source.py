@@ -11,7 +11,7 @@ from pyarrow import parquet
 
 from core.errors import Invalid, Malformed
 from core.values import Value
-from flows.scoring.rows import CHUNK, Chunk, Given, check_columns
+from flows.scoring.rows import Chunk, Given, check_columns
 from models.signature import Feature, Kind, Signature
 
 _BUFFER = 65536
@@ -34,20 +34,20 @@ class ParquetSource:
         self._keep = list(keep)
         self.kept: list[Any] = [pa.field(name, _plain_type(schema.field(name).type)) for name in keep]
 
-    def chunks(self, start: int) -> Iterator[Chunk]:
+    def chunks(self, start: int, size: int) -> Iterator[Chunk]:
         """See Source."""
         at = start
         try:
             with _open(self._path) as file:
                 total = file.metadata.num_rows
-                for batch in self._batches(file, start):
+                for batch in self._batches(file, start, size):
                     at += batch.num_rows
                     rows = self._rows(batch)
                     yield Chunk(rows, [_decoded(batch.column(name)) for name in self._keep], at / total)
         except (pa.ArrowException, OSError) as error:
             raise Malformed(f"input: {self._path.name} cannot be read after row {at}: {str(error)[:200]}", field="input") from None
 
-    def _batches(self, file: Any, start: int) -> Iterator[Any]:
+    def _batches(self, file: Any, start: int, size: int) -> Iterator[Any]:
         """Batches without the rows before `start`; row groups before it are not even opened."""
         sizes = [file.metadata.row_group(number).num_rows for number in range(file.num_row_groups)]
         group = 0
@@ -55,7 +55,7 @@ class ParquetSource:
             start -= sizes[group]
             group += 1
         columns = list(dict.fromkeys((*self._names, *self._keep)))
-        for batch in file.iter_batches(CHUNK, row_groups=list(range(group, len(sizes))), columns=columns, use_threads=False):
+        for batch in file.iter_batches(size, row_groups=list(range(group, len(sizes))), columns=columns, use_threads=False):
             if batch.num_rows > start:
                 yield batch.slice(start)
             start = max(0, start - batch.num_rows)

@@ -10,9 +10,6 @@ from core.errors import Invalid
 from core.values import Value
 from models.signature import Signature
 
-CHUNK = 1000
-"""Rows that are read at once."""
-
 Given: TypeAlias = dict[str, Value] | Invalid
 """A row by name, as a client would send it; or why the file holds none there."""
 

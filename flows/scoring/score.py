@@ -28,11 +28,14 @@ from flows.scoring.rows import Chunk
 from flows.scoring.source import ENDINGS, open_source
 from flows.scoring.subject import Answer, Asked, Place, Subject
 from models.card import Card
+from models.runtime import BATCH
 from store.learners import ServedRow
 
 PART_ROWS = 20_000
 PART_SECONDS = 5.0
 """A part ends after so many rows, or so long: that much is done again where a process dies."""
+CHUNK = 100
+"""Rows between two looks at the clock, where each is asked alone: some models take 10 ms a row."""
 _DIGESTED = 1 << 20
 """Bytes at each end of the input that its digest is made of."""
 
@@ -77,7 +80,7 @@ def score(place: Place, order: Order, tell: Callable[[Progress], None], timer: C
             done = _done(parts)
             answering = Subject(subject.load(place, card, snapshot))
             filling = _Filling(parts, columns, done, timer)
-            for chunk in source.chunks(done):
+            for chunk in source.chunks(done, BATCH if order.in_batches else CHUNK):
                 filling.take(_answers(answering, chunk, order, filling.end), chunk.kept)
                 tell(Progress(filling.end, chunk.share))
             filling.put()

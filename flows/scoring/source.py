@@ -20,8 +20,8 @@ class Source(Protocol):
 
     kept: list[Any]
 
-    def chunks(self, start: int) -> Iterator[Chunk]:
-        """The rows from `start` (counted from 0) to the end; raises Malformed where the file cannot be read any further."""
+    def chunks(self, start: int, size: int) -> Iterator[Chunk]:
+        """The rows from `start` (counted from 0) to the end, at most `size` at once; raises Malformed where the file breaks off."""
 
 
 def open_source(path: Path, signature: Signature, keep: Sequence[str]) -> Source:

@@ -67,5 +67,5 @@ def _highest() -> int:
 
 if __name__ == "__main__":
     what, *paths = sys.argv[1:]
-    commands = {"kill": lambda: kill(*map(Path, paths[:3]), seed=int(paths[3])), "memory": lambda: memory(*map(Path, paths))}  # type: ignore[misc]
+    commands = {"kill": lambda: kill(*map(Path, paths[:3]), seed=int(paths[3])), "memory": lambda: memory(*map(Path, paths))}
     print(json.dumps(commands[what]()))

@@ -341,5 +341,5 @@ def test_text_of_every_type_is_text(scoring: Scoring, kind: Any) -> None:
     """As several libraries write it; a column of nothing is missing everywhere."""
     values = [None, None] if pa.types.is_null(kind) else ["u", None]
     path = scoring.table("in.parquet", c=pa.array(values, None if pa.types.is_null(kind) else pa.string()).cast(kind))
-    [chunk] = ParquetSource(path, Signature((Feature("c", "str"),), "regression"), ["c"]).chunks(0)
+    [chunk] = ParquetSource(path, Signature((Feature("c", "str"),), "regression"), ["c"]).chunks(0, 10)
     assert (chunk.rows, chunk.kept[0].to_pylist(), chunk.share) == ([{"c": value} for value in values], values, 1.0)
