@@ -74,6 +74,15 @@ def get(connection: sa.Connection, endpoint: str, plan: int) -> PlanRow:
     return PlanRow(*row)
 
 
+def in_force(connection: sa.Connection, endpoint: str, at: float) -> PlanRow:
+    """The plan that was the current one at that time; raises NotFound where the endpoint is younger."""
+    query = sa.select(plans).where(plans.c.endpoint == endpoint, plans.c.at <= at).order_by(plans.c.plan.desc()).limit(1)
+    row = connection.execute(query).one_or_none()
+    if row is None:
+        raise NotFound(f"endpoint {endpoint!r} had no plan then", field="endpoint", code="plan-not-found")
+    return PlanRow(*row)
+
+
 def history(connection: sa.Connection, endpoint: str, limit: int) -> list[PlanRow]:
     """The newest `limit` plans, newest first; raises NotFound where there is no such endpoint."""
     current(connection, endpoint)

@@ -11,6 +11,8 @@ _COMMANDS = {
     "pull": "server.cli.model.pull",
     "list": "server.cli.model.cards:list_models",
     "show": "server.cli.model.cards:show_model",
+    "compare": "server.cli.model.compare",
+    "score": "server.cli.model.score",
     "search": "server.cli.model.search",
     "describe": "server.cli.model.about",
     "history": "server.cli.model.lifecycle:history",
