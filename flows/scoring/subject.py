@@ -15,6 +15,7 @@ from models import package
 from models.card import Card
 from models.inputs import Inputs
 from models.package import Loaded, Served
+from models.remote.servers import NONE, Remotes
 from store import learners, registry
 from store.blobs import Blobs
 from store.engine import Store
@@ -25,11 +26,12 @@ Asked: TypeAlias = Literal["newest", "registered"]
 
 
 class Place(NamedTuple):
-    """Where versions are found; `key` is the file of the key that signs snapshots."""
+    """Where versions are found; `key` is the file of the key that signs snapshots, `remotes` are the servers that models may be on."""
 
     store: Store
     blobs: Blobs
     key: Path
+    remotes: Remotes = NONE
 
 
 class Answer(NamedTuple):
@@ -56,7 +58,7 @@ def newest_snapshot(place: Place, version: VersionId, card: Card) -> ServedRow |
 
 def load(place: Place, card: Card, snapshot: ServedRow | None) -> Loaded:
     """The version ready to answer; raises Rejected or ModelFailed where it or its snapshot cannot be loaded."""
-    loaded = package.load(card, place.blobs.get)
+    loaded = package.load(card, place.blobs.get, place.remotes)
     if snapshot is not None:
         loaded.served = Served(swap.revive(card, snapshot, place.key, place.blobs.get), snapshot.number)
     return loaded

@@ -46,7 +46,7 @@ def command(version: str, path: Path, output: Path, progress: bool, as_json: boo
     here = home()
     begun, meter = time.monotonic(), Meter(always=progress)
     try:
-        found = score(Place(here.store, here.blobs, here.snapshot_key), Order(version, path, output, **given), meter.tell)
+        found = score(Place(here.store, here.blobs, here.snapshot_key, here.remotes), Order(version, path, output, **given), meter.tell)
     except KeyboardInterrupt:
         raise Unavailable("interrupted; the same command goes on where the last part of the output ended") from None
     finally:
