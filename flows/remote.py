@@ -31,7 +31,7 @@ def shadow(connection: sa.Connection, reference: str, sample: float, field: str)
 
 
 def newest(connection: sa.Connection, text: str, field: str) -> VersionId:
-    """The version that was registered last of `staging/credit`, of whatever model; raises Invalid, and NotFound saying how to register one."""
+    """The version that was registered last of `staging/credit`, of whatever model; raises Invalid, and NotFound saying how to."""
     wanted = PREFIX + str(parse(text, field))
     for row in registry.newest_first(connection):
         if _SOURCE.decode(row.card).source == wanted:
