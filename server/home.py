@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -49,12 +50,12 @@ class Home(NamedTuple):
 
 def create(settings: Settings) -> Home:
     """The home, created or migrated where needed."""
-    return _home(settings, engine.create(settings))
+    return _home(settings, engine.create)
 
 
 def open_existing(settings: Settings) -> Home:
     """A home that exists; raises NotFound naming the missing path."""
-    return _home(settings, engine.open_existing(settings))
+    return _home(settings, engine.open_existing)
 
 
 def from_env(**overrides: object) -> Settings:
@@ -69,7 +70,8 @@ def to_env(settings: Settings) -> dict[str, str]:
     return {PREFIX + name.upper(): str(value).lower() if isinstance(value, bool) else str(value) for name, value in values.items()}
 
 
-def _home(settings: Settings, store: Store) -> Home:
+def _home(settings: Settings, opened: Callable[[Settings], Store]) -> Home:
     path = Path(settings.home)
+    # First: settings that will not do make no home.
     remotes = from_settings(settings.remotes, settings.remote_token_files)
-    return Home(settings, path, store, Blobs(path / "blobs"), path / "journal", path / "metrics", remotes)
+    return Home(settings, path, opened(settings), Blobs(path / "blobs"), path / "journal", path / "metrics", remotes)
