@@ -9,7 +9,7 @@ import msgspec
 from msgspec.structs import replace
 
 from core.errors import Invalid, Rejected
-from core.values import Label, Output, Row
+from core.values import Label, Row
 from models import sample as samples
 from models.draft import Draft
 from models.parity import CLOSE
@@ -19,6 +19,7 @@ from models.remote.reference import PREFIX, Reference, parse
 from models.remote.roles import Said
 from models.remote.runtime import Reading, ask
 from models.remote.servers import Remotes
+from models.remote.tensors import Tensor
 from models.remote.transport import Client, reason_of
 from models.sample import Sample
 from models.signature import Feature, Kind, Signature, infer, numbered, unseen
@@ -28,7 +29,7 @@ LIVE = "golden rows are asked at each load: the remote server counts them as req
 MATRIX = Input("input-0", "FP64")
 """What a server is sent whose metadata names no inputs."""
 
-_ROWS = 100
+_ROWS = 25
 """Asked at once while registering: a slow server answers so many within the limit."""
 
 
@@ -100,11 +101,12 @@ def _draft(client: Client, reference: Reference, table: Sample | None, target: s
     blank = Signature(taken.features, "regression").blank()
     rows = taken.chosen.rows() if taken.chosen else [blank]
     truth = [] if table is None or target is None else [label for label in table.columns[target] if label is not None]
-    found = roles.find(_trial(client, described, rows), outputs, Said(_classes(told), truth))
+    parts = _ask(client, described, rows)
+    found = roles.find(roles.seen(parts), outputs, Said(_classes(told), truth))
     description = replace(described, outputs=found.outputs)
     signature = Signature(taken.features, found.task, found.classes, target)
     read = Reading(description, signature)
-    answers = _ask_all(client, description, read, rows)
+    answers = [output for tensors, count in parts for output in read.outputs(tensors, count)]
     notes = [_shown(description), LIVE if taken.chosen else NO_SAMPLE, *found.notes, *taken.notes]
     data = msgspec.json.encode(description)
     return Draft(data, "remote", None, None, CLOSE, signature, taken.chosen, answers if taken.chosen else [], notes)
@@ -182,15 +184,10 @@ def _classes(told: _Metadata) -> tuple[Label, ...] | None:
     return tuple(classes)
 
 
-def _trial(client: Client, described: Description, rows: Sequence[Row]) -> roles.Trial:
-    """The first answer of the model."""
-    few = rows[:_ROWS]
-    return roles.Trial(ask(client, described, few), len(few))
-
-
-def _ask_all(client: Client, description: Description, read: Reading, rows: Sequence[Row]) -> list[Output]:
-    parts = (rows[start : start + _ROWS] for start in range(0, len(rows), _ROWS))
-    return [output for part in parts for output in read.outputs(ask(client, description, part), len(part))]
+def _ask(client: Client, described: Description, rows: Sequence[Row]) -> list[tuple[Mapping[str, Tensor], int]]:
+    """The answers to all rows, and to how many each is."""
+    parts = [rows[start : start + _ROWS] for start in range(0, len(rows), _ROWS)]
+    return [(ask(client, described, part), len(part)) for part in parts]
 
 
 def _shown(description: Description) -> str:

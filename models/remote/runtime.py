@@ -90,7 +90,7 @@ class Reading:
         given = [list(map(_number, row)) for row in tensor.rows(rows)]
         if self._classes is None:
             return given
-        named = _classes_of(tensor) if self._tiltyard else None
+        named = tensor.classes if self._tiltyard else None
         if named is not None:
             known = [str(label) for label in self._classes]
             if not set(named) <= set(known) or any(len(row) != len(named) for row in given):
@@ -109,7 +109,7 @@ class Reading:
     def _of_any_class(self, labels: list[Any], tensor: Tensor | None, shares: list[list[float]] | None) -> list[Output]:
         if not all(isinstance(label, (str, int, float)) or (label is None and self._tiltyard) for label in labels):
             raise ModelFailed(f"the model answered labels that are none: {str(labels)[:60]}")
-        classes = None if tensor is None else _classes_of(tensor)
+        classes = None if tensor is None else tensor.classes
         if classes is None or shares is None:
             return self._answers.labels(labels, None, len(labels))
         if not all(len(row) == len(classes) and min(row, default=0.0) >= 0.0 for row in shares):
@@ -121,12 +121,6 @@ def _named(tensors: Mapping[str, Tensor], name: str) -> Tensor:
     if name not in tensors:
         raise ModelFailed(f"the answer has no output {name!r}; it has {', '.join(map(repr, tensors))[:100] or 'none'}")
     return tensors[name]
-
-
-def _classes_of(tensor: Tensor) -> list[str] | None:
-    """The classes that a Tiltyard names beside probabilities."""
-    found = (tensor.parameters or {}).get("classes")
-    return list(map(str, found)) if isinstance(found, list) else None
 
 
 def _number(value: Any) -> float:

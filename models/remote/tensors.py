@@ -25,6 +25,12 @@ class Tensor(msgspec.Struct, frozen=True):
     data: list[Any]
     parameters: dict[str, Any] | None = None
 
+    @property
+    def classes(self) -> list[str] | None:
+        """The classes of its columns, where it names them, as a Tiltyard does."""
+        found = (self.parameters or {}).get("classes")
+        return list(map(str, found)) if isinstance(found, list) else None
+
     def rows(self, count: int) -> list[list[Any]]:
         """What it says of each of `count` rows; raises ModelFailed where its shape and its data are not those of so many."""
         flat = self.data

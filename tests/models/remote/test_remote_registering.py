@@ -294,7 +294,7 @@ def value_b(inputs: list[dict[str, Any]]) -> Tensors:
 def test_an_ambiguous_answer_is_refused_with_the_way_out(registry: Registry) -> None:
     """Nothing is guessed; where it is said, it is taken."""
     told = registry.refused(TWO_VALUES)
-    assert "the model answers the outputs a FP32" in told
+    assert "the model answers the outputs a (FP32, 1 a row), b (FP32, 1 a row)" in told
     assert "--remote-output label=NAME" in told
     assert registry(TWO_VALUES, outputs={"value": "b"}).card.task == "regression"
     assert "a value, or a label" in registry.refused(TWO_VALUES, outputs={"value": "b", "label": "a"})
