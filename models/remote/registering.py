@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import msgspec
 from msgspec.structs import replace
 
-from core.errors import Invalid, Rejected
+from core.errors import Invalid, ModelFailed, Rejected
 from core.values import Label, Row
 from models import sample as samples
 from models.draft import Draft
@@ -30,7 +30,7 @@ MATRIX = Input("input-0", "FP64")
 """What a server is sent whose metadata names no inputs."""
 
 _ROWS = 25
-"""Asked at once while registering: a slow server answers so many within the limit."""
+"""Asked at once while registering: all but slow servers answer so many within the limit."""
 
 
 class Wanted(NamedTuple):
@@ -38,6 +38,10 @@ class Wanted(NamedTuple):
 
     remotes: Remotes
     outputs: Mapping[Role, str]
+
+
+_Part: TypeAlias = tuple[Mapping[str, Tensor], int]
+"""An answer's tensors, and the number of its rows."""
 
 
 class _Metadata(msgspec.Struct, frozen=True):
@@ -101,13 +105,13 @@ def _draft(client: Client, reference: Reference, table: Sample | None, target: s
     blank = Signature(taken.features, "regression").blank()
     rows = taken.chosen.rows() if taken.chosen else [blank]
     truth = [] if table is None or target is None else [label for label in table.columns[target] if label is not None]
-    parts = _ask(client, described, rows)
+    parts, slowly = _ask(client, described, rows)
     found = roles.find(roles.seen(parts), outputs, Said(_classes(told), truth))
     description = replace(described, outputs=found.outputs)
     signature = Signature(taken.features, found.task, found.classes, target)
     read = Reading(description, signature)
     answers = [output for tensors, count in parts for output in read.outputs(tensors, count)]
-    notes = [_shown(description), LIVE if taken.chosen else NO_SAMPLE, *found.notes, *taken.notes]
+    notes = [_shown(description), LIVE if taken.chosen else NO_SAMPLE, *slowly, *found.notes, *taken.notes]
     data = msgspec.json.encode(description)
     return Draft(data, "remote", None, None, CLOSE, signature, taken.chosen, answers if taken.chosen else [], notes)
 
@@ -184,9 +188,16 @@ def _classes(told: _Metadata) -> tuple[Label, ...] | None:
     return tuple(classes)
 
 
-def _ask(client: Client, described: Description, rows: Sequence[Row]) -> list[tuple[Mapping[str, Tensor], int]]:
-    """The answers to all rows, and to how many each is."""
-    parts = [rows[start : start + _ROWS] for start in range(0, len(rows), _ROWS)]
+def _ask(client: Client, described: Description, rows: Sequence[Row]) -> tuple[list[_Part], list[str]]:
+    """The answers to all rows, and to how many each is; with a note where it takes one row at a time."""
+    try:
+        return _in_parts(client, described, rows, _ROWS), []
+    except ModelFailed as error:
+        return _in_parts(client, described, rows, 1), [f"asked one row at a time, since {_ROWS} at once failed: {error.message}"]
+
+
+def _in_parts(client: Client, described: Description, rows: Sequence[Row], size: int) -> list[_Part]:
+    parts = [rows[start : start + size] for start in range(0, len(rows), size)]
     return [(ask(client, described, part), len(part)) for part in parts]
 
 

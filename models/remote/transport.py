@@ -28,6 +28,8 @@ LIMIT_SECONDS = 2.0
 MOST_CONNECTIONS = 16
 MOST_BYTES = 16 * 2**20
 """Of an answer."""
+IDLE_SECONDS = 30.0
+"""A connection that has rested for so long is not used again: what stands between may have forgotten it without a word."""
 PAUSE_SECONDS = 1.0
 """A server that could not be reached is not tried again for so long: what it is asked meanwhile fails at once."""
 
@@ -75,8 +77,9 @@ class Client:
 
     def _exchange(self, method: str, path: str, body: bytes, until: float) -> Answered:
         idle = self._idle.setdefault(threading.get_native_id(), [])
-        if idle:
-            with self._using(idle.pop(), idle) as connection:
+        kept = _rested(idle)
+        if kept is not None:
+            with self._using(kept, idle) as connection:
                 try:
                     return connection.exchange(method, path, body, until)
                 except TimeoutError:
@@ -95,6 +98,7 @@ class Client:
             yield connection
         finally:
             if connection.reusable:
+                connection.since = monotonic()
                 idle.append(connection)
             else:
                 connection.close()
@@ -154,6 +158,8 @@ class _Connection:
         self._headers = f"Host: {host}:{server.port}\r\n{authorization}Accept: application/json\r\nContent-Type: application/json\r\n"
         self._bytes: _Bytes | None = None
         self.reusable = False
+        self.since = 0.0
+        """When it was last used."""
 
     @property
     def answering(self) -> bool:
@@ -200,6 +206,16 @@ class _Bytes(io.RawIOBase):
         count = self._source.recv_into(into)
         self.begun = self.begun or count > 0
         return count
+
+
+def _rested(idle: list[_Connection]) -> _Connection | None:
+    """The connection that was used last; None where none is left that has not rested too long."""
+    while idle:
+        connection = idle.pop()
+        if monotonic() - connection.since < IDLE_SECONDS:
+            return connection
+        connection.close()
+    return None
 
 
 def _body(response: HTTPResponse) -> bytes:

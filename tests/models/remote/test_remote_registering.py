@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,7 +22,7 @@ from models.package import Loaded, Package
 from models.remote.description import Role
 from models.remote.registering import LIVE, NO_SAMPLE
 from models.remote.servers import NONE
-from tests.models.remote.foreign_server import ForeignServer, Model, http
+from tests.models.remote.foreign_server import ForeignServer, Model, Request, http
 
 Tensors = Mapping[str, tuple[str, list[int], list[Any]]]
 
@@ -262,6 +263,24 @@ def test_without_a_sample_the_metadata_says_what_is_taken(registry: Registry) ->
     made = registry(Model([("x", "FP32", [-1, 10])], value), None)
     assert made.card.signature.names == tuple(f"x{number}" for number in range(10))
     assert "give a sample" in registry.refused(Model([], predict_alone), None)
+
+
+def test_a_model_that_takes_one_row_at_a_time(registry: Registry) -> None:
+    """Is asked so, which the card notes; one that takes none says why."""
+    served = Model(MATRIX, label_and_probabilities)
+
+    def alone(request: Request, found: socket.socket) -> bytes:
+        if request.method == "POST" and request.body["inputs"][0]["shape"][0] > 1:
+            return http({"error": "batch-size must be <= 1"}, "400 Bad Request")
+        return served(request, found)
+
+    made = registry(alone, IRIS[:40])
+    assert "asked one row at a time, since 25 at once failed: the server answered 400: batch-size must be <= 1" in made.card.notes
+    assert made.card.profile is not None
+    assert made.card.profile.rows == 40
+    down = Model(MATRIX, lambda _: {})
+    refusing = lambda request, found: down(request, found) if request.method == "GET" else http({"error": "down"}, "503 Busy")  # noqa: E731
+    assert "the server answered 503: down, tried on its own sample" in registry.refused(refusing)
 
 
 def test_what_the_sample_holds_must_be_what_the_inputs_take(registry: Registry) -> None:

@@ -156,6 +156,18 @@ def test_a_connection_is_kept_and_one_that_was_closed_is_replaced(foreign: Forei
     assert (foreign.opened, len(foreign.requests)) == (2, 6)
 
 
+def test_a_connection_that_has_rested_too_long_is_replaced(foreign: ForeignServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A firewall may have forgotten it, and then nothing would ever come back on it."""
+    now = [100.0]
+    monkeypatch.setattr(transport, "monotonic", lambda: now[0])
+    client = Client(foreign.server)
+    for opened, later in ((1, transport.IDLE_SECONDS - 1), (1, transport.IDLE_SECONDS), (2, 0.0)):
+        client.ask("GET", "/")
+        assert foreign.opened == opened
+        now[0] += later
+    client.close()
+
+
 def test_a_request_that_was_being_answered_is_not_sent_again(foreign: ForeignServer, client: Client) -> None:
     """On a kept connection too: the server has begun to answer, so it has seen the request."""
     client.ask("POST", "/infer", b"{}")
