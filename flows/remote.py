@@ -31,7 +31,10 @@ def shadow(connection: sa.Connection, reference: str, sample: float, field: str)
 
 
 def newest(connection: sa.Connection, text: str, field: str) -> VersionId:
-    """The version that was registered last of `staging/credit`, of whatever model; raises Invalid, and NotFound saying how to."""
+    """The version of whatever model that was registered last of `staging/credit`.
+
+    Raises Invalid where `text` is no such name, NotFound with the command that registers one.
+    """
     wanted = PREFIX + str(parse(text, field))
     for row in registry.newest_first(connection):
         if _SOURCE.decode(row.card).source == wanted:
