@@ -25,7 +25,10 @@ def shadow(connection: sa.Connection, reference: str, sample: float, field: str)
 
 
 def newest(connection: sa.Connection, text: str, field: str) -> VersionId:
-    """The version that was registered last of `staging/credit` and is not retired, of whatever model; raises Invalid, and NotFound."""
+    """The version of whatever model that was registered last of `staging/credit` and is not retired.
+
+    Raises Invalid where `text` is no such name, NotFound with the command that registers one.
+    """
     wanted = str(parse(text, field))
     for version in version_facts.having(connection, "remote", text_of(wanted)):
         # Facts are in small letters.

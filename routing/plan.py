@@ -28,7 +28,7 @@ class Arm(msgspec.Struct, frozen=True):
 class Shadow(msgspec.Struct, frozen=True):
     """A version that sees a `sample` share (0, 1] of the requests; nobody sees its answers.
 
-    `remote` is where it is, where it is on another server.
+    `remote` names the model on the other server (`staging/credit`) where it is not here.
     """
 
     version: str

@@ -193,6 +193,8 @@ def _ask(client: Client, described: Description, rows: Sequence[Row]) -> tuple[l
     try:
         return _in_parts(client, described, rows, _ROWS), []
     except ModelFailed as error:
+        if len(rows) == 1:
+            raise
         return _in_parts(client, described, rows, 1), [f"asked one row at a time, since {_ROWS} at once failed: {error.message}"]
 
 

@@ -8,9 +8,10 @@ from typing import Any
 
 import msgspec
 
-from core.errors import ModelFailed, Rejected
+from core.errors import Invalid, ModelFailed, Rejected
 from core.values import Output, Row
 from models.remote.description import Description
+from models.remote.reference import parse
 from models.remote.servers import Remotes
 from models.remote.tensors import Tensor, answer, request
 from models.remote.transport import Client, reason_of
@@ -27,7 +28,8 @@ class RemoteRuntime:
         """Raises Rejected where `artefact` is no description, or the configuration has no server of that name."""
         try:
             self._description = msgspec.json.decode(artefact, type=Description)
-        except msgspec.MsgspecError as error:
+            parse(str(self._description.reference))  # its names become a path
+        except (msgspec.MsgspecError, Invalid) as error:
             raise Rejected(f"no description of a remote model: {error}") from None
         self._client = Client(remotes.server(self._description.server))
         self._read = Reading(self._description, signature)

@@ -121,12 +121,14 @@ class Client:
         # Asked for again only where connecting has failed: names may take long to resolve.
         self._addresses = self._addresses or _resolve(self._server, until)
         failure: OSError = TimeoutError()
-        for family, kind, protocol, _, address in self._addresses:
+        for place, (family, kind, protocol, _, address) in enumerate(self._addresses):
             found = socket.socket(family, kind, protocol)
             try:
-                found.settimeout(_left(until))
+                # One that swallows everything leaves some time to those after it.
+                found.settimeout(_left(until) / (len(self._addresses) - place))
                 found.connect(address)
                 found.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                found.settimeout(_left(until))
                 return found if self._trust is None else self._trust.wrap_socket(found, server_hostname=self._server.host)
             except OSError as error:
                 found.close()

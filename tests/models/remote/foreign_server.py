@@ -33,7 +33,7 @@ def http(body: bytes | object, status: str = "200 OK", *headers: str) -> bytes:
 
 
 class ForeignServer:
-    """Serves on a port of its own; `answer` may be replaced at any time."""
+    """Serves on a port of its own; `answer` may be replaced at any time. One that was closed may be opened again, on the same port."""
 
     def __init__(self, answer: Answer) -> None:
         self.answer = answer
@@ -41,10 +41,8 @@ class ForeignServer:
         self.opened = 0
         self._lock = threading.Lock()
         self._sockets: set[socket.socket] = set()
-        self._socket = socket.create_server(("127.0.0.1", 0), backlog=128)
-        self.port: int = self._socket.getsockname()[1]
-        self._threads = [threading.Thread(target=self._accept)]
-        self._threads[0].start()
+        self.port = 0
+        self.reopen()
 
     @property
     def server(self) -> Server:
@@ -55,6 +53,13 @@ class ForeignServer:
     def remotes(self) -> Remotes:
         """The only server there is."""
         return Remotes({"staging": self.server})
+
+    def reopen(self) -> None:
+        """Serve; once it was closed, again."""
+        self._socket = socket.create_server(("127.0.0.1", self.port), backlog=128)
+        self.port = self._socket.getsockname()[1]
+        self._threads = [threading.Thread(target=self._accept)]
+        self._threads[0].start()
 
     def drop(self) -> None:
         """Close all connections, as a server may that has been idle."""

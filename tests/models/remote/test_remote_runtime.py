@@ -263,11 +263,14 @@ def test_only_200_is_an_answer(foreign: ForeignServer, runtime: Callable[..., Re
 
 
 def test_what_is_stored_must_be_a_description_of_a_server_that_is_named() -> None:
-    """An address in it is refused: what is registered cannot say where to go."""
+    """An address in it is refused, and a name that would be another path: what is registered cannot say where to go."""
     with pytest.raises(Rejected, match="no description"):
         RemoteRuntime(b"{}", MIXED, NONE)
     forged = {**msgspec.to_builtins(description()), "url": "http://169.254.169.254/"}
     with pytest.raises(Rejected, match="no description"):
         RemoteRuntime(json.dumps(forged).encode(), MIXED, NONE)
+    for name in ("../../admin", "x HTTP/1.1\r\nX: y", "a?b"):
+        with pytest.raises(Rejected, match="no description"):
+            RemoteRuntime(msgspec.json.encode(msgspec.structs.replace(description(), model=name)), MIXED, NONE)
     with pytest.raises(Rejected, match="no remote server is called 'staging'"):
         RemoteRuntime(msgspec.json.encode(description()), MIXED, Remotes({}))
