@@ -107,21 +107,21 @@ def _draft(
     source: Source, table: Sample | None, target: str | None, known: Sequence[Feature] | None, asked: Asked, remotes: Remotes
 ) -> Draft:
     if source.format == "remote":
-        _only(source, asked._replace(remote_outputs=NO_OUTPUTS))
+        _check_asked(source, asked._replace(remote_outputs=NO_OUTPUTS))
         return from_remote(source.name, table, target, Wanted(remotes, asked.remote_outputs))
     if source.format in get_args(TreeFormat):
         from models.tree_building import from_trees  # here, because it needs treelite, and most models do not
 
-        _only(source, asked._replace(output=None, classes=None))
+        _check_asked(source, asked._replace(output=None, classes=None))
         return from_trees(source, table, target, asked.output, asked.classes)
     original = None if source.format == "onnx" else artefact.load_estimator(source.data, source.format, source.trusted)
     if _is_river(original):
         from models.river_building import from_river  # here, because it needs River, and most models do not
 
-        _only(source, asked._replace(learning=None))
+        _check_asked(source, asked._replace(learning=None))
         river = from_river(source, original, table, target, asked.learning)
         return river._replace(packages=("river", *provenance.packages(original)))
-    _only(source, asked if original is None else asked._replace(output=None))
+    _check_asked(source, asked if original is None else asked._replace(output=None))
     if original is None:
         return _from_onnx(source, table, target, known)
     draft = _from_estimator(source, original, table, target, known, asked.output)
@@ -129,7 +129,7 @@ def _draft(
     return draft._replace(parameters=provenance.parameters(original), packages=(*provenance.packages(original), *pandas))
 
 
-def _only(source: Source, asked: Asked) -> None:
+def _check_asked(source: Source, asked: Asked) -> None:
     """Raises Invalid where something is asked that the kind of model cannot do."""
     if asked.learning is not None:
         raise Invalid(f"learn: only a River model learns while it serves, and {source.name} holds none", field="learn")

@@ -41,9 +41,31 @@ class _Objective(msgspec.Struct):
     name: str
 
 
+class _Model(msgspec.Struct):
+    iteration_indptr: Any = ()  # a list, or numpy's array where UBJSON gives the numbers one type
+
+
+class _Trees(msgspec.Struct):
+    model: _Model
+
+
+class _Booster(msgspec.Struct):
+    """What is not named here, above all the trees, is passed over. The booster `dart` keeps its trees one level deeper."""
+
+    name: str
+    model: _Model | None = None
+    gbtree: _Trees | None = None
+
+    @property
+    def rounds(self) -> int:
+        """How many there are, 0 where the file does not say."""
+        model = self.gbtree.model if self.gbtree is not None else self.model
+        return 0 if model is None else len(model.iteration_indptr) - 1
+
+
 class _Learner(msgspec.Struct):
     objective: _Objective
-    gradient_booster: dict[str, Any]
+    gradient_booster: _Booster
     feature_names: list[str] = []
     attributes: dict[str, str] = {}
 
@@ -83,47 +105,45 @@ def trees(source: Source) -> bytes:
 
 def _xgboost(file: _XGBoost) -> Told:
     learner = file.learner
-    booster = learner.gradient_booster.get("name")
-    if booster not in ("gbtree", "dart"):
-        raise Rejected(f"the file holds XGBoost's booster {booster}; trees (gbtree, dart) can be served")
+    if learner.gradient_booster.name not in ("gbtree", "dart"):
+        raise Rejected(f"the file holds XGBoost's booster {learner.gradient_booster.name}; trees (gbtree, dart) can be served")
     return Told("XGBoost", learner.objective.name, tuple(learner.feature_names) or None, {}, _best(learner))
 
 
 def _best(learner: _Learner) -> list[str]:
     """A note where early stopping found an earlier round better: XGBoost's own scikit-learn classes answer by that one."""
-    best = learner.attributes.get("best_iteration")
-    model = learner.gradient_booster.get("model", learner.gradient_booster.get("gbtree", {}).get("model", {}))
-    rounds = len(model.get("iteration_indptr", [])) - 1
-    if best is None or int(best) + 1 >= rounds:
+    best, rounds = learner.attributes.get("best_iteration"), learner.gradient_booster.rounds
+    kept = rounds if best is None else int(best) + 1
+    if kept >= rounds:
         return []
-    kept = int(best) + 1
     return [f"all {rounds} rounds are served, though the {kept} first were best; save booster[:{kept}] to serve only those"]
 
 
 def _lightgbm(text: str) -> Told:
-    head, _, rest = text.partition("\nTree=0\n")
-    said_of: dict[str, str] = dict(line.partition("=")[::2] for line in head.splitlines())
+    lines = [line.rstrip() for line in text.splitlines()]
+    head = lines[: next((place for place, line in enumerate(lines) if line.startswith("Tree=")), len(lines))]
+    said_of: dict[str, str] = dict(line.partition("=")[::2] for line in head)
     if "max_feature_idx" not in said_of:
         raise ValueError("it names no max_feature_idx")
-    for line in re.findall(r"^decision_type=(.*)$", rest, re.MULTILINE):
-        if any(int(kind) >> 2 & 3 == ZERO_MISSING for kind in line.split()):
-            raise Rejected("the model was trained with zero_as_missing, which treelite does not know; mark missing values as NaN instead")
+    kinds = (kind for line in lines if line.startswith("decision_type=") for kind in line.partition("=")[2].split(" "))
+    if any(int(kind) >> 2 & 3 == ZERO_MISSING for kind in kinds if kind):
+        raise Rejected("the model was trained with zero_as_missing, which treelite does not know; mark missing values as NaN instead")
     names = tuple(said_of.get("feature_names", "").split(" "))
     plain = names == tuple(f"Column_{place}" for place in range(len(names)))
     objective = said_of.get("objective", "custom").split(" ")[0]
-    return Told("LightGBM", objective, None if plain else names, _categories(said_of, rest), [])
+    listed = next((line.partition(":")[2] for line in lines if line.startswith("pandas_categorical:")), "null")
+    return Told("LightGBM", objective, None if plain else names, _categories(said_of, listed), [])
 
 
-def _categories(said_of: Mapping[str, str], rest: str) -> dict[int, tuple[str | float | bool, ...]]:
+def _categories(said_of: Mapping[str, str], listed: str) -> dict[int, tuple[str | float | bool, ...]]:
     """The categories that pandas knew, by column: they are listed at the end of the file, for the columns that have codes."""
-    found = re.search(r"^pandas_categorical:(.*)$", rest, re.MULTILINE)
-    lists = msgspec.json.decode(found[1], type=list[tuple[str | float | bool, ...]] | None) if found else None
+    lists = msgspec.json.decode(listed, type=list[tuple[str | float | bool, ...]] | None)
     if not lists:
         return {}
     infos = said_of.get("feature_infos", "").split(" ")
     places = [place for place, info in enumerate(infos) if not info.startswith("[") and info != "none"]
     if len(places) != len(lists):
-        raise Rejected("the file does not say which columns its categories belong to: one of them is in no tree; leave it out of training")
+        raise Rejected("the file does not say which columns its categories belong to: one of these never varied in training; leave it out")
     return dict(zip(places, lists, strict=True))
 
 

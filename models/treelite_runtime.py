@@ -32,6 +32,9 @@ VALUES: dict[Link, Callable[[float], float]] = {
 }
 """What the score of a regression becomes."""
 
+LABELS: tuple[Link, ...] = ("logistic", "softmax", "largest")
+"""The links of a classification."""
+
 
 class Column(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A column of the trees: the feature that stands in it, and its categories in the order of their codes where it has any."""
@@ -107,17 +110,22 @@ class TreeliteRuntime:
 
     def _check(self) -> None:
         """That treelite reads no further than the matrix goes, and that there is a score for each class."""
-        takes = self._width if self._ensemble.columns is None else len(self._ensemble.columns)
+        columns, link, target = self._ensemble.columns, self._ensemble.link, self._ensemble.target
+        takes = self._width if columns is None else len(columns)
         if self._trees.num_feature != takes:
             raise Rejected(f"the trees take {self._trees.num_feature} columns, not {takes}")
-        header = self._trees.get_header_accessor()
-        scores: list[int] = np.asarray(header.get_field("num_class")).tolist()
-        if not 0 <= self._ensemble.target < len(scores):
-            raise Rejected(f"the trees have no target {self._ensemble.target}")
-        two = self._ensemble.link == "logistic" and self._classes is not None
-        expected = 1 if two or self._classes is None else len(self._classes)
-        if scores[self._ensemble.target] != expected or (two and len(self._classes or ()) != 2):
-            raise Rejected(f"{scores[self._ensemble.target]} scores cannot answer {len(self._classes or ())} classes")
+        beyond = [one.feature for one in columns or () if not 0 <= one.feature < self._width]
+        if beyond:
+            raise Rejected(f"there is no feature {beyond[0]}")
+        scores: list[int] = np.asarray(self._trees.get_header_accessor().get_field("num_class")).tolist()
+        if not 0 <= target < len(scores):
+            raise Rejected(f"the trees have no target {target}")
+        if link not in (VALUES if self._classes is None else LABELS):
+            raise Rejected(f"the link {link} answers no {'value' if self._classes is None else 'label'}")
+        expected = 1 if link in VALUES else len(self._classes or ())
+        if scores[target] != expected or (link == "logistic" and self._classes is not None and len(self._classes) != 2):
+            what = "a value" if self._classes is None else f"{len(self._classes)} classes"
+            raise Rejected(f"{scores[target]} scores cannot answer {what}")
 
 
 def _encoder(columns: Sequence[Column]) -> Callable[[Row], list[Value]]:

@@ -21,6 +21,8 @@ from tests.models.model_zoo import CASES, F32, answers, rows
 from tests.models.registering import save
 from tests.models.zoo_data import data
 
+pytestmark = pytest.mark.timeout(900)  # the first test waits until all of them are fitted, registered and loaded
+
 TOGETHER = 20
 ALONE = 3
 FILES = ("labels.json", "codes.ubj", "categories.txt", "classes.txt", "targets.ubj")

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import re
+from typing import get_args
 
 import click
 
-from models.artefact import FORMATS
+from models.artefact import FORMATS, TreeFormat
 from models.golden import MOST
 from models.learner.river_model import FARTHEST
 from models.pool import KEEP_SECONDS
 from models.river_building import TASKS, TRIED
+from models.tree_files import SECONDS
+from models.tree_parser import MOST_FEATURES
 from server.cli.learning import learning_options
 from tests.models.model_zoo import CASES
 from tests.models.table import DATA, PATH, ROW, SERVED, exponent
@@ -33,6 +36,13 @@ def test_the_figures_are_those_of_the_code():
     assert all(f"`{suffix}`" in PAGE for suffix in FORMATS)
     assert f"up to {MOST} rows" in PAGE
     assert f"wanted for {KEEP_SECONDS:.0f} seconds" in PAGE
+
+
+def test_the_section_on_trees_is_complete():
+    """The options, the limits, and every kind of file."""
+    assert all(option in PAGE for option in ("`--classes`", "`--output`"))
+    assert f"at most {MOST_FEATURES:,} columns, and is given up after {SECONDS // 60} minutes" in PAGE
+    assert {suffix for suffix, form in FORMATS.items() if form in get_args(TreeFormat)} == {".json", ".ubj", ".txt"}
 
 
 def test_the_section_on_river_models_is_complete():

@@ -219,7 +219,17 @@ REFUSED = {
     "scores": ("labels.json", replaced(b"binary:logistic", b"binary:logitraw"), "answers neither probabilities nor values"),
     "lines": ("labels.json", replaced(b'"name":"gbtree"', b'"name":"gblinear"'), "booster gblinear; trees"),
     "encoder": ("texts.json", lambda content: content, "does not yet support XGBoost models with categorical encoder"),
+    "zeros-of-windows": (
+        "values.txt",
+        lambda content: content.replace(b"decision_type=2", b"decision_type=6", 1).replace(b"\n", b"\r\n"),
+        "zero_as_missing",
+    ),
     "zeros": ("values.txt", lambda content: content.replace(b"decision_type=2", b"decision_type=6", 1), "zero_as_missing"),
+    "constant-category": (
+        "categories.txt",
+        lambda content: content.replace(b"pandas_categorical:[", b'pandas_categorical:[["only"], ', 1),
+        "does not say which columns its categories belong to",
+    ),
     "linear-trees": ("values.txt", lambda content: content.replace(b"is_linear=0", b"is_linear=1"), "linear_tree=True"),
     "other-names": ("named.txt", replaced(b"feature_names=mean_radius ", b"feature_names="), "names 29 columns, and its trees take 30"),
     "no-trees": ("values.txt", lambda content: content.partition(b"Tree=0")[0], "it holds no trees"),

@@ -23,6 +23,7 @@ DATA = {
     "values.txt": "diabetes-missing",
     "squares.txt": "diabetes",
     "gamma.txt": "diabetes",
+    "forest.txt": "diabetes",
     "shares.txt": "shares",
     "named.txt": "cancer-named",
     "codes.txt": "codes",

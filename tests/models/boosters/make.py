@@ -41,6 +41,7 @@ LIGHTGBM = {
     "values.txt": ("diabetes-missing", {"objective": "regression"}),
     "squares.txt": ("diabetes", {"objective": "regression", "reg_sqrt": True}),
     "gamma.txt": ("diabetes", {"objective": "gamma"}),
+    "forest.txt": ("diabetes", {"objective": "regression", "boosting": "rf", "bagging_freq": 1, "bagging_fraction": 0.7}),
     "shares.txt": ("shares", {"objective": "cross_entropy"}),
     "named.txt": ("cancer-named", {"objective": "binary"}),
     "codes.txt": ("codes", {"objective": "binary"}),
