@@ -28,7 +28,7 @@ from store import registry
 
 VERSIONS = 10_000
 ONE = "one-of-many-versions"
-CALLS = 60
+CALLS = 200
 LIMIT_SECONDS = 0.05
 SEARCHES = (
     "",

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from contextlib import closing
+from pathlib import Path
+from typing import NamedTuple
 
 import sqlalchemy as sa
 
 from core.errors import Conflict
 from core.ids import VersionId, parse_version
+from core.values import START
 from flows import known
+from flows.follow import decode
 from flows.learning.learners import learner_reader
 from flows.registry import describing, happening, uses
 from flows.registry.uses import Uses
+from journal.reader import Reader
 from routing.changes import Who
 from store import alias_moves, audit, lifecycle, plans, positions, registry, version_blobs
 from store.blobs import Blobs
@@ -71,15 +76,24 @@ def restore(store: Store, reference: str, who: Who, if_match: int | None = None)
     return version
 
 
-def delete(store: Store, blobs: Blobs, reference: str, who: Who, retention: float, if_match: int | None = None) -> VersionId:
+class Kept(NamedTuple):
+    """What a home keeps beside its store: blobs, and a journal of which closed segments stay for so many seconds."""
+
+    blobs: Blobs
+    journal: Path
+    retention_seconds: float
+
+
+def delete(store: Store, kept: Kept, reference: str, who: Who, if_match: int | None = None) -> VersionId:
     """Delete the version's card, tests, snapshots, and the blobs that no other version names. What happened to it and its number stay.
 
-    It must be retired, or never have been used. Raises NotFound, and Conflict where it was neither, where a plan of the last
-    `retention` seconds names it (the journal may still hold rows of it), or where a learner needs it.
+    It must be retired, or never have been used. Raises NotFound, and Conflict where it was neither, where it was in a plan within the
+    retention or since the oldest event of the journal (which may still hold rows of it), or where a learner needs it.
     """
+    since = min(who.at - kept.retention_seconds, _oldest(kept.journal))
     with store.write() as connection:
         version = _matching(connection, reference, if_match)
-        _check_deletable(connection, version, who.at - retention)
+        _check_deletable(connection, version, since)
         digests = known.decode_card(registry.version_row(connection, version).card).blobs.values()
         registry.delete_version(connection, version)
         lifecycle.note(connection, version, EventRow(lifecycle.DELETED, who.at, who.by, who.reason))
@@ -87,8 +101,21 @@ def delete(store: Store, blobs: Blobs, reference: str, who: Who, retention: floa
     # Only once that cannot be taken back any more; and as a writer, so that nobody registers one of them at the same time.
     with store.write() as connection:
         for digest in version_blobs.unnamed(connection, digests):
-            blobs.remove(digest)
+            kept.blobs.remove(digest)
     return version
+
+
+def _oldest(journal: Path) -> float:
+    """The time of the first event that the journal still holds; infinity where it holds none."""
+    reader = Reader(journal, START)
+    try:
+        while entries := reader.read(1):
+            event = decode(entries[0])
+            if event is not None:
+                return event.at
+        return float("inf")
+    finally:
+        reader.close()
 
 
 def _matching(connection: sa.Connection, reference: str, if_match: int | None) -> VersionId:

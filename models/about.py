@@ -48,7 +48,8 @@ def merge(about: About, changes: Mapping[str, Any]) -> About:
         if value is None:
             merged.pop(name, None)
         elif isinstance(value, Mapping):
-            each = {**(merged.get(name) or {}), **value}
+            held = merged.get(name)
+            each = {**(held if isinstance(held, dict) else {}), **value}
             merged[name] = {key: one for key, one in each.items() if one is not None}
         else:
             merged[name] = value

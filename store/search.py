@@ -61,19 +61,15 @@ class InState(NamedTuple):
     state: str
 
 
-class AnyOf(NamedTuple):
-    """One of these holds at least."""
-
-    parts: tuple[Has | Compares, ...]
-
-
 class AllOf(NamedTuple):
     """All of these hold."""
 
     parts: tuple[Has, ...]
 
 
-Wanted: TypeAlias = Has | Compares | Registered | IsOf | Named | InState | AnyOf | AllOf
+_Few = Has | Compares | IsOf | Named
+"""What only few versions may be."""
+Wanted: TypeAlias = Has | Compares | Registered | IsOf | Named | InState | AllOf
 
 
 class Condition(NamedTuple):
@@ -128,7 +124,7 @@ def narrowest(connection: sa.Connection, conditions: Sequence[Condition]) -> int
     """The place of the condition that the fewest versions meet; None where none is met by few."""
     few = {}
     for place, (wanted, negated) in enumerate(conditions):
-        if isinstance(wanted, Has | Compares) and not negated:
+        if isinstance(wanted, _Few) and not negated:
             some = _all_that(wanted).limit(FEW).subquery()
             few[place] = connection.scalar(sa.select(sa.func.count()).select_from(some)) or 0
     found = min(few, key=few.__getitem__, default=None)
@@ -148,8 +144,11 @@ def statement(
     shown = (versions.c.at, versions.c.by, versions.c.about, versions.c.revision)
     query = sa.select(versions.c.model, versions.c.version, *shown, *_told(), key[0].label("value")).select_from(source).where(*of)
     for place, (wanted, negated) in enumerate(conditions):
-        if place == narrow and isinstance(wanted, Has | Compares):
+        if place == narrow and isinstance(wanted, _Few):
             clause: sa.ColumnElement[bool] = sa.tuple_(versions.c.model, versions.c.version).in_(_all_that(wanted))
+        elif isinstance(wanted, IsOf) and order.by != "model":
+            # Not the bare column: else SQLite takes all versions of the model and sorts them, instead of the order.
+            clause = versions.c.model.concat("") == wanted.model
         else:
             clause = _clause(wanted, serving)
         query = query.where(sa.not_(clause) if negated else clause)
@@ -203,8 +202,6 @@ def _clause(wanted: Wanted, serving: Collection[VersionId]) -> sa.ColumnElement[
             return sa.exists().where(*_of_version(aliases), aliases.c.alias == alias)
         case InState(state):
             return _in_state(state, serving)
-        case AnyOf(parts):
-            return sa.or_(*(_fact(part) for part in parts))
         case AllOf(parts):
             return sa.and_(*(_fact(part) for part in parts))
         case Has() | Compares():
@@ -218,8 +215,13 @@ def _fact(wanted: Has | Compares) -> sa.ColumnElement[bool]:
     return sa.exists().where(*_of_version(facts), facts.c.name == wanted.name, _matches(wanted, facts, facts.c.number + 0.0))
 
 
-def _all_that(wanted: Has | Compares) -> sa.Select[Any]:
-    """The keys of all versions that have such a fact."""
+def _all_that(wanted: Has | Compares | IsOf | Named) -> sa.Select[Any]:
+    """The keys of all versions that are so."""
+    if isinstance(wanted, IsOf):
+        same = versions.alias()
+        return sa.select(same.c.model, same.c.version).where(same.c.model == wanted.model)
+    if isinstance(wanted, Named):
+        return sa.select(aliases.c.model, aliases.c.version).where(aliases.c.alias == wanted.alias)
     facts = version_facts.alias()
     return sa.select(facts.c.model, facts.c.version).where(facts.c.name == wanted.name, _matches(wanted, facts, facts.c.number))
 

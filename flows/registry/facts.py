@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Iterator
 
@@ -58,10 +59,11 @@ def _parameters(parameters: dict[str, Label]) -> Iterator[Fact]:
 
 
 def _number(value: Label) -> float | None:
-    """The number that a parameter is; None for a text, a truth value, and what is beyond all floats."""
-    if isinstance(value, str | bool):
+    """The number that a parameter is, or that its text says; None for other texts, truth values, and what is beyond all floats."""
+    if isinstance(value, bool):
         return None
     try:
-        return float(value)
-    except OverflowError:
+        number = float(value)
+    except (ValueError, OverflowError):
         return None
+    return number if math.isfinite(number) else None

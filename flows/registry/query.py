@@ -15,7 +15,7 @@ from core.errors import Invalid
 from core.ids import check_name
 from flows.registry.facts import text_of, words
 from flows.registry.states import STATES
-from store.search import AllOf, AnyOf, Compares, Comparison, Condition, Has, InState, IsOf, Named, Order, Registered, Wanted
+from store.search import AllOf, Compares, Comparison, Condition, Has, InState, IsOf, Named, Order, Registered, Wanted
 
 MAX_SEARCH = 1000
 """Characters."""
@@ -122,12 +122,11 @@ def _text(term: _Term) -> Wanted:
 def _parameter(term: _Term) -> Wanted:
     if term.operator not in (":", "="):
         return Compares(term.field, cast(Comparison, term.operator), _number(term))
-    same = Has(term.field, text_of(term.value))
     try:
         number = float(term.value)
     except ValueError:
-        return same
-    return AnyOf((same, Compares(term.field, "=", number))) if math.isfinite(number) else same
+        number = math.nan
+    return Compares(term.field, "=", number) if math.isfinite(number) else Has(term.field, text_of(term.value))
 
 
 def _time(term: _Term) -> Wanted:

@@ -12,6 +12,7 @@ from msgspec import Meta
 from core.errors import Invalid
 from core.ids import VersionId, check_name, parse_version
 from flows import learner, lifecycle
+from flows.lifecycle import Kept
 from flows.registry import describing, showing
 from routing.changes import Who
 from server.api import requests
@@ -113,8 +114,9 @@ def restore(model: str, version: str) -> Response:
 @blueprint.delete("/<model>/versions/<version>")
 def delete(model: str, version: str) -> Response:
     """Delete a version that nobody needs any more."""
-    reason, retention = request.args.get("reason", "by REST"), home().settings.retention_seconds
-    deleted = lifecycle.delete(home().store, home().blobs, f"{model}@{version}", who(reason), retention, _revision())
+    kept = Kept(home().blobs, home().journal, home().settings.retention_seconds)
+    ordered = who(request.args.get("reason", "by REST"))
+    deleted = lifecycle.delete(home().store, kept, f"{model}@{version}", ordered, _revision())
     return answer({"version": str(deleted), "deleted": True})
 
 

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from hashlib import sha256
 from pathlib import Path
 
 import pytest
 
+from core import events
 from core.errors import Conflict, NotFound
+from core.events import Tick
 from core.ids import VersionId
 from flows import deploy, known, learner, lifecycle
 from flows.deploy import ArmSpec, Order, ShadowSpec
 from flows.learning.learners import learner_reader
+from flows.lifecycle import Kept
 from flows.registry import pointing, showing
+from journal.writer import Writer
 from store import audit, learners, positions
 from store import registry as rows
 from store.blobs import Blobs
@@ -41,7 +46,7 @@ def serving(registry: Registry) -> Registry:
 
 def delete(registry: Registry, reference: str, at: float = 0.0) -> VersionId:
     """Deletes it at that time."""
-    return lifecycle.delete(registry.store, registry.blobs, reference, by("bob", at), RETENTION)
+    return lifecycle.delete(registry.store, registry.kept, reference, by("bob", at))
 
 
 def refused(error: pytest.ExceptionInfo[Conflict]) -> tuple[str, str]:
@@ -210,6 +215,16 @@ def test_plans_of_the_retention_keep_a_version(serving: Registry) -> None:
         delete(serving, version, at=RETENTION + 6.1)
 
 
+def test_rows_in_the_journal_keep_a_version(serving: Registry) -> None:
+    """A quiet endpoint's segment may hold rows that are older than the retention: a version that was in a plan since then stays."""
+    deploy.set_arms(serving.place, "e", {"control": ArmSpec("m@1", 1)}, {}, None, Order(by("ann", 6.0)))
+    lifecycle.retire(serving.store, "m@2", by("bob"))
+    with closing(Writer(serving.kept.journal)) as writer:
+        writer.append(events.encode(Tick(5.9)))
+    with pytest.raises(Conflict, match="the journal may still hold rows of it"):
+        delete(serving, "m@2", at=RETENTION + 900.0)
+
+
 def test_a_blob_that_is_registered_again_meanwhile_stays(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
     """Between the blobs of a registration and its transaction another version that names the same is deleted: nothing is lost."""
     old = registry.add(content=b"same")
@@ -246,8 +261,9 @@ def test_a_learner_stops_with_its_version(tmp_path: Path) -> None:
     """A retired version's learner stops and cannot be started; while it runs the version is not deleted; its snapshots go with it."""
     world = LearningWorld(World(tmp_path), tmp_path)
     world.publish(3, taught(1))
+    kept = Kept(world.blobs, world.journal, RETENTION)
     with pytest.raises(Conflict, match="the learner of river@1 runs") as caught:
-        lifecycle.delete(world.store, world.blobs, "river@1", by("bob"), RETENTION)
+        lifecycle.delete(world.store, kept, "river@1", by("bob"))
     assert caught.value.code == "in-use"
     lifecycle.retire(world.store, "river@1", by("bob", 9.0))
     with world.store.read() as connection:
@@ -255,7 +271,7 @@ def test_a_learner_stops_with_its_version(tmp_path: Path) -> None:
         assert [row["action"] for row in audit.newest(connection, 2)] == ["model.learner.stop", "model.retire"]
     with pytest.raises(Conflict, match="river@1 is retired"):
         learner.start(world.store, world.journal, "river@1", by("bob"))
-    lifecycle.delete(world.store, world.blobs, "river@1", by("bob"), RETENTION)
+    lifecycle.delete(world.store, kept, "river@1", by("bob"))
     with world.store.read() as connection:
         assert learners.newest(connection, RIVER) is None
         # The other one was made of the same file: its blobs are still there.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from core.errors import Invalid
@@ -27,6 +28,30 @@ def test_merge(patch: dict[str, Any], merged: About) -> None:
     """RFC 7396: what is named changes, null takes away, lists are replaced, mappings merged; what was said itself stays as it is."""
     assert merge(SAID, patch) == merged
     assert SAID.metrics == {"auc": 0.5}
+
+
+@pytest.mark.parametrize(
+    ("patch", "field"),
+    [
+        ({"description": {"a": 1}}, "description"),
+        ({"metrics": "auc"}, "metrics"),
+        ({"metrics": {"auc": 10**400}}, "metrics"),
+        ({"tags": {"a": 1}}, "tags"),
+        ({"parents": [1]}, "parents"),
+        ({"parameters": {"depth": [1]}}, "parameters"),
+    ],
+)
+def test_what_cannot_be_merged(patch: dict[str, Any], field: str) -> None:
+    """Another kind of value than the field holds is refused by the field's name."""
+    with pytest.raises(Invalid) as caught:
+        merge(SAID, patch)
+    assert (caught.value.field or "").partition(".")[0] == field
+
+
+def test_a_large_number_is_kept() -> None:
+    """A parameter may be beyond 64 bits: it comes back as it was said."""
+    said = merge(SAID, {"parameters": {"seed": 2**80}})
+    assert msgspec.json.decode(msgspec.json.encode(said), type=About).parameters["seed"] == 2**80
 
 
 def test_the_largest() -> None:

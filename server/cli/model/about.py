@@ -15,6 +15,7 @@ from server.cli.options import home, json_option, revision_option, show, who
 from server.cli.usage import options_as_given, wrong_usage
 
 _TEXTS = ("description", "owner", "licence", "commit")
+_DATA = ("training_data", "training_data_digest")
 _LISTS = {"tags": "without_tags", "parents": "without_parents"}
 _MAPPINGS = {"metrics": "without_metrics", "parameters": "without_parameters"}
 
@@ -89,7 +90,7 @@ def _with(options: Sequence[Any], names: Iterable[str], function: Callable[..., 
     @wraps(function)
     def command(**arguments: Any) -> None:
         said = {name: value for name in names if (value := arguments.pop(f"said_{name}")) not in (None, (), {})}
-        function(said=said, **arguments)
+        function(said=_with_digest(said), **arguments)
 
     found: Callable[..., None] = command
     for option in reversed(options):
@@ -97,19 +98,25 @@ def _with(options: Sequence[Any], names: Iterable[str], function: Callable[..., 
     return found
 
 
-def patch(said: Mapping[str, Any], about: About) -> dict[str, Any]:
-    """The JSON merge patch that the options mean where `about` is said already: lists grow or shrink, an empty text is none."""
+def _with_digest(said: dict[str, Any]) -> dict[str, Any]:
+    """What the options say, and the digest of the training data: read here, before anybody waits for the store."""
+    if "training_data" not in said:
+        return said
     from flows.registry import origins
 
-    found: dict[str, Any] = {name: said[name] for name in _TEXTS if name in said}
+    with options_as_given():
+        return {**said, **origins.training_data(said["training_data"])}
+
+
+def patch(said: Mapping[str, Any], about: About) -> dict[str, Any]:
+    """The JSON merge patch that the options mean where `about` is said already: lists grow or shrink, an empty text is none."""
+    found: dict[str, Any] = {name: said[name] for name in (*_TEXTS, *_DATA) if name in said}
     for name, without in _LISTS.items():
         removed = said.get(without, ())
         if name in said or removed:
             found[name] = [each for each in (*getattr(about, name), *said.get(name, ())) if each not in removed]
     for name, without in _MAPPINGS.items():
         found[name] = {**said.get(name, {}), **dict.fromkeys(said.get(without, ()))}
-    if "training_data" in said:
-        found |= origins.training_data(said["training_data"])
     return found
 
 

@@ -62,7 +62,8 @@ def delete(reference: str, reason: str, if_match: int | None, as_json: bool) -> 
     from flows import lifecycle
 
     here = home()
-    version = str(lifecycle.delete(here.store, here.blobs, reference, who(reason), here.settings.retention_seconds, if_match))
+    kept = lifecycle.Kept(here.blobs, here.journal, here.settings.retention_seconds)
+    version = str(lifecycle.delete(here.store, kept, reference, who(reason), if_match))
     show({"version": version, "deleted": True}, f"{version} is deleted", as_json=as_json)
 
 

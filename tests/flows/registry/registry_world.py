@@ -9,6 +9,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from core.ids import VersionId
+from flows.lifecycle import Kept
 from flows.registry import adding, searching, showing
 from models.about import About
 from models.package import Package
@@ -32,6 +33,7 @@ class Registry(World):
     def __init__(self, home: Path) -> None:
         super().__init__(home)
         self.blobs = Blobs(home / "blobs")
+        self.kept = Kept(self.blobs, home / "journal", 30 * DAY)
 
     def add(
         self,

@@ -70,7 +70,7 @@ def test_what_a_learner_may_go_back_to_stays(
         lifecycle.retire(registry.store, version, by("ann"))
 
     def delete() -> None:
-        lifecycle.delete(registry.store, registry.blobs, version, by("ann"), 0.0)
+        lifecycle.delete(registry.store, registry.kept, version, by("ann"))
 
     if refused:
         with pytest.raises(Conflict, match=f"the learner of credit@1 runs, and may go on from {version}") as caught:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from core.errors import Invalid
 from flows.registry.query import MAX_SEARCH, MAX_TERMS, parse, parse_order
-from store.search import AllOf, AnyOf, Compares, Condition, Has, InState, IsOf, Named, Order, Registered, Wanted
+from store.search import AllOf, Compares, Condition, Has, InState, IsOf, Named, Order, Registered, Wanted
 
 MAY = 1777593600.0
 """2026-05-01T00:00:00Z."""
@@ -32,7 +32,7 @@ READ: dict[str, Wanted] = {
     "loss<-3": Compares("metric.loss", "<", -3.0),
     "param.depth>3": Compares("param.depth", ">", 3.0),
     "param.kernel:RBF": Has("param.kernel", "rbf"),
-    "param.depth=5": AnyOf((Has("param.depth", "5"), Compares("param.depth", "=", 5.0))),
+    "param.depth=5": Compares("param.depth", "=", 5.0),
     "param.depth:inf": Has("param.depth", "inf"),
     "registered>2026-05-01": Registered(">", MAY),
     "at<=2026-05-01T02:00:00+02:00": Registered("<=", MAY),

@@ -16,7 +16,6 @@ from core.settings import Settings
 from flows import lifecycle
 from flows.registry import pointing, showing
 from store import engine
-from store.blobs import Blobs
 from tests.flows.registry.registry_world import Registry, by
 
 ROOT = Path(__file__).parents[3]
@@ -82,7 +81,7 @@ def test_register_and_delete_at_once(registry: Registry) -> None:
         old = registry.add(content=b"same")
         race(
             lambda: registry.add(content=b"same"),
-            lambda old=old: lifecycle.delete(registry.store, registry.blobs, str(old), by("bob"), 0.0),
+            lambda old=old: lifecycle.delete(registry.store, registry.kept, str(old), by("bob")),
         )
         [digest] = {showing.show_version(registry.store, version)["blobs"]["artefact"] for version in registry.search("")}
         assert registry.blobs.get(digest) == b"same"
@@ -147,5 +146,5 @@ def test_a_store_of_another_process_is_the_same(registry: Registry, tmp_path: Pa
     """What one has changed another sees at once: nothing of the registry is kept in memory."""
     other = engine.open_existing(Settings(home=str(tmp_path)))
     registry.add(tags=("t",))
-    lifecycle.delete(other, Blobs(tmp_path / "blobs"), "credit@1", by("bob"), 0.0)
+    lifecycle.delete(other, registry.kept, "credit@1", by("bob"))
     assert registry.search("") == []

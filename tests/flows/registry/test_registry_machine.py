@@ -117,8 +117,8 @@ class RegistryMachine(RuleBasedStateMachine):
             expected = "in-use"
         elif version is not None and version["used"] and not version["retired"]:
             expected = "not-retired"
-        blobs = self.registry.blobs
-        if self.attempt(expected, lambda store: lifecycle.delete(store, blobs, f"credit@{number}", by("eve"), 0.0)):
+        kept = self.registry.kept
+        if self.attempt(expected, lambda store: lifecycle.delete(store, kept, f"credit@{number}", by("eve"))):
             del self.versions[number]
 
     @rule(number=NUMBERS, alias=ALIASES, who=PEOPLE, if_match=st.none() | st.integers(0, 5))

@@ -45,7 +45,7 @@ def described(registry: Registry) -> Registry:
         ('tag:"Two Words"', ["credit@1"]),
         ("-tag:fraud", ["credit@3", "prices@1"]),
         ("param.depth=5", ["credit@1", "credit@2"]),
-        ("param.depth>4", ["credit@1"]),
+        ("param.depth>4", ["credit@1", "credit@2"]),
         ("param.deep=true", ["prices@1"]),
         ("param.deep=1", []),
         ("param.kernel:RBF", ["credit@2"]),
@@ -124,7 +124,7 @@ def test_order(described: Registry) -> None:
     assert described.search("", "-model") == ["prices@1", "credit@3", "credit@2", "credit@1"]
     assert described.search("", "-auc") == ["credit@2", "credit@1", "credit@3"]
     assert described.search("-tag:fraud", "auc") == ["credit@3"]
-    assert described.search("", "param.depth") == ["credit@1"]
+    assert described.search("", "param.depth") == ["credit@1", "credit@2"]
 
 
 def pages(registry: Registry, text: str, sort: str, limit: int) -> list[str]:
