@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 
 from core.errors import Invalid, ModelFailed, Rejected, TiltyardError
-from core.values import Output, Row
+from core.values import Output, Row, Value
 from models import artefact, factory, golden, graph
 from models import sample as samples
 from models.artefact import Format, Source
@@ -26,7 +26,7 @@ from models.draft import Draft
 from models.estimator import Layout, describe, fitted_count, fitted_names, layouts, takes_text
 from models.learner.settings import Learning
 from models.onnx_runtime import OnnxRuntime
-from models.package import Package, load
+from models.package import Package, Tried, load
 from models.parity import CLOSE, SAME, largest
 from models.profile import profile
 from models.runtime import whole
@@ -55,7 +55,7 @@ def build(path: Path, *, sample: Path | None, target: str | None, trust_pickle: 
         with warnings.catch_warnings(record=True) as caught:  # those of converters say nothing that parity does not
             warnings.simplefilter("always")
             draft = _draft(source, table, target, learning)
-            return _finish(source, draft, [*draft.notes, *_older(caught)])
+            return _finish(source, draft, [*draft.notes, *_older(caught)], _truths(table, target))
     except ModelFailed as error:
         tried = "a row of zeros; if it needs other values, give a sample" if table is None else "its own sample"
         raise Rejected(f"{source.name}: {error.message}, tried on {tried}") from error
@@ -192,7 +192,12 @@ def _probable(output: Output) -> bool:
     return min(shares) >= -PROBABLE and abs(sum(shares) - 1) <= PROBABLE
 
 
-def _finish(source: Source, draft: Draft, notes: Sequence[str]) -> Package:
+def _truths(table: Sample | None, target: str | None) -> list[Value] | None:
+    """The true values of the sample's rows, where they are known."""
+    return None if table is None or target is None else table.columns[target]
+
+
+def _finish(source: Source, draft: Draft, notes: Sequence[str], truths: list[Value] | None) -> Package:
     """The package, once it has been loaded as a worker will load it."""
     contents = {"artefact": draft.data}
     if source.code is not None and draft.format in ("pickle", "river"):
@@ -206,7 +211,7 @@ def _finish(source: Source, draft: Draft, notes: Sequence[str]) -> Package:
         layout=draft.layout,
         blobs=blobs,
         compiled=draft.compiled,
-        profile=profile(draft.signature, draft.sample.columns, draft.outputs) if draft.sample else None,
+        profile=profile(draft.signature, draft.sample.columns, draft.outputs, truths) if draft.sample else None,
         tolerance=draft.tolerance,
         versions={"python": platform.python_version(), **{name: version(name) for name in (*PACKAGES, *(RIVER if draft.river else ()))}},
         source=source.name,
@@ -216,4 +221,5 @@ def _finish(source: Source, draft: Draft, notes: Sequence[str]) -> Package:
         river=draft.river,
     )
     loaded = load(card, {blobs[role]: content for role, content in contents.items()}.__getitem__)
-    return Package(msgspec.structs.replace(card, seconds_per_row=loaded.seconds_per_row), contents)
+    tried = None if truths is None else Tried(draft.outputs, truths)
+    return Package(msgspec.structs.replace(card, seconds_per_row=loaded.seconds_per_row), contents, tried)
