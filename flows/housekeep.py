@@ -16,7 +16,7 @@ from core.values import START, Position
 from flows import deploy
 from flows.adopt import ALIVE_SECONDS
 from flows.deploy import Order, Place
-from flows.follow import RECORD, decode
+from flows.follow import RECORD, WATCH, decode
 from flows.known import Known
 from flows.shadow import ShadowName, mirrored, parse_reader, save_totals, totals_of
 from journal import segments
@@ -36,10 +36,14 @@ _log = logging.getLogger("tiltyard.housekeep")
 
 
 def begin_readers(store: Store, directory: Path) -> None:
-    """The readers that every home has start at the beginning of the journal; so do those that stand behind its end."""
+    """The readers that every home has: `record` starts at the journal's beginning, `watch` with what comes from now on.
+
+    Those that stand behind the end start at the beginning.
+    """
     end = segments.end(directory)
     with store.write() as connection:
         positions.begin(connection, RECORD, START, 0.0)
+        positions.begin(connection, WATCH, end, 0.0)
         for reader, row in positions.every(connection).items():
             if row.position > end:
                 _log.error(

@@ -31,8 +31,6 @@ class WindowRow(NamedTuple):
     detail: bytes | None
 
 
-
-
 def save_states(connection: sa.Connection, bodies: Mapping[Key, bytes]) -> None:
     """Replace what is counted."""
     rows = [{"endpoint": endpoint, "version": version, "body": body} for (endpoint, version), body in bodies.items()]

@@ -19,8 +19,9 @@ class Counted(NamedTuple):
     """`reference` and `window` count the same cells; `missing` is of both, in this order.
 
     Of numbers cell i holds cuts[i-1] ≤ x < cuts[i]: the first is below the sample's minimum, the last above its maximum; `means` are
-    of both, `scale` is the sample's standard deviation, `discrete` says that the sample has no value between cuts. Of categories each cell is one value, and `unseen` counts the values of the
-    window that the sample did not have; rows of `further` ones are not told apart. Of buckets each cell holds many values, and none is unseen.
+    of both, `scale` is the sample's standard deviation, `discrete` says that the sample has no value between cuts. Of categories each
+    cell is one value, and `unseen` counts the values of the window that the sample did not have; rows of `further` ones are not told
+    apart. Of buckets each cell holds many values, and none is unseen.
     """
 
     name: str

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from experiments.drift.column import Counted, Counts
 from experiments.methods.summary import FloatArray
@@ -90,12 +89,12 @@ def _tenths(reference: Counts, window: Counts) -> Bins:
     # A bin ends with the cell in which the next tenth of the sample is full.
     tenth = np.ceil(np.cumsum(inner) / max(inner.sum(), 1.0) * PSI_BINS - 1e-9).astype(np.int64)
     tenth = np.unique(tenth, return_inverse=True)[1]
-    return Bins(np.bincount(tenth, inner), np.bincount(tenth, served))
+    return Bins(*(np.bincount(tenth, counts).astype(np.float64) for counts in (inner, served)))
 
 
-def _shares(counts: ArrayLike) -> FloatArray:
-    found = np.asarray(counts, dtype=np.float64) + 0.5
-    return found / found.sum()
+def _shares(counts: FloatArray) -> FloatArray:
+    found: FloatArray = counts + 0.5
+    return found / float(found.sum())
 
 
 def _differences(reference: Counts, window: Counts) -> FloatArray:

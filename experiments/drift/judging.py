@@ -112,7 +112,8 @@ def look(counted: Counted, rule: Rule) -> Looked:
     sizes = n, _scaled(m, rule.share)
     missing = _missing(counted, rule)
     outside, unseen = _outside(counted, sizes, rule), _unseen(counted, sizes, rule)
-    distance, tests = None, []
+    distance: Distance | None = None
+    tests: list[Tested] = []
     if min(sizes) >= LEAST_VALUES:
         distance, tests = _distribution(counted, sizes, rule)
     if any(counted.missing):

@@ -1,5 +1,7 @@
 """How probable it is that two samples of one distribution are as far apart. All p values hold for samples of both sizes.
 
+`scipy.stats` takes half a second to import, and who reads what was found needs none of it: the functions that do import it.
+
 The profile is a sample too: with 300 rows in it a window of a million tells no more than one of a few hundred. Sizes may be smaller than
 what was counted, where rows are not independent.
 """
@@ -9,7 +11,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from scipy import special, stats
+from scipy import special
 
 from experiments.drift.column import Counts
 from experiments.drift.distances import Bins
@@ -64,12 +66,16 @@ def rate_p(reference: int, n: int, window: int, m: int) -> float:
     total, found = n + m, reference + window
     if found in (0, total):
         return 1.0
+    from scipy import stats
+
     tails = stats.hypergeom.cdf(window, total, found, m), stats.hypergeom.sf(window - 1, total, found, m)
     return min(1.0, 2.0 * float(min(tails)))
 
 
 def higher_rate_p(reference: int, n: int, window: int, m: int) -> float:
     """The same, one-sided: that the window's rate is higher."""
+    from scipy import stats
+
     return float(stats.hypergeom.sf(window - 1, n + m, reference + window, m))
 
 
@@ -78,7 +84,11 @@ def outside_p(outside: int, n: int, m: int) -> float:
 
     The share of a distribution outside the range of n draws is Beta(2, n − 1), whatever the distribution (Wilks 1942).
     """
-    return float(stats.betabinom.sf(outside - 1, m, 2, n - 1)) if outside and n > 1 else 1.0
+    if not outside or n < 2:
+        return 1.0
+    from scipy import stats
+
+    return float(stats.betabinom.sf(outside - 1, m, 2, n - 1))
 
 
 def unseen_p(most: int, values: int, n: int, m: int) -> float:

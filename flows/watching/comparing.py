@@ -18,7 +18,7 @@ def compared(layout: Layout, tally: Tally) -> list[Counted]:
     return [_counted(column, tally, place, layout.starts[place], layout.starts[place + 1]) for place, column in enumerate(layout.columns)]
 
 
-def independent(tally: Tally, repeats: float) -> float:
+def independent(layout: Layout, tally: Tally, repeats: float) -> float:
     """Independent rows per row, where the same rows come more often than in the sample (there with probability `repeats` for two rows).
 
     Rows that are sent again and again tell nothing new. With clusters of equal rows the variance of a share is 1 + (m − 1) λ times
@@ -26,8 +26,9 @@ def independent(tally: Tally, repeats: float) -> float:
     the sample's own is chance: rows of few discrete columns are often the same.
     """
     found = tally.repeats()
-    beyond = found - repeats if found > 2 * repeats else 0.0
-    return 1.0 / min(MOST_REPEATS, 1.0 + (tally.rows - 1) * beyond) if tally.rows else 1.0
+    if not layout.features or not tally.rows or found <= 2 * repeats:
+        return 1.0
+    return 1.0 / min(MOST_REPEATS, 1.0 + (tally.rows - 1) * (found - repeats))
 
 
 def _counted(column: Column, tally: Tally, place: int, start: int, stop: int) -> Counted:

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.values import Value
-from models.profile import Numbers, bucket
 from models.profile import Column as Profiled
+from models.profile import Numbers, bucket
 
 Floats: TypeAlias = NDArray[np.float64]
 Integers: TypeAlias = NDArray[np.int64]
@@ -27,7 +27,7 @@ LONGEST = 100
 
 
 class Read(NamedTuple):
-    """Values of one column: each one's cell, MISSING or UNSEEN; keys that are equal where the values are; how often each unseen value occurs.
+    """Values of one column: each one's cell, MISSING or UNSEEN; keys that are equal where the values are; how often unseen ones occur.
 
     `total` is the sum of (value − mean) / scale over the values that are present, 0.0 for categories.
     """

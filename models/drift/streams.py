@@ -33,29 +33,30 @@ class Streams:
 
     def __init__(self, rate: float, means: Sequence[Floats] = ()) -> None:
         self._rate = rate
-        self.means: list[Floats] = []
+        self.means = list(means)
         self._detectors: list[Any] = []
-        for each in means:
-            self._tell(each)
 
     def update(self, means: Floats) -> list[int]:
         """The streams in which a change shows with this pane, by their place among the numeric columns."""
         if len(self.means) >= MOST_PANES:
-            kept = self.means[MOST_PANES // 2 :]
-            self.means, self._detectors = [], []
-            for each in kept:
-                self._tell(each)
-        return self._tell(means)
-
-    def _tell(self, means: Floats) -> list[int]:
-        from river.drift import ADWIN  # here, because other processes that read what was found need no River
-
-        self.means.append(means)
+            self.means, self._detectors = self.means[-MOST_PANES // 2 :], []
         if not self._detectors:
-            # Bifet and Gavaldà (2007) share delta out over the cuts of one stream; here it is shared out over the streams first.
-            delta = self._rate / max(len(means), 1)
-            self._detectors = [ADWIN(delta=delta, clock=1) for _ in means]
-        return [place for place, (detector, mean) in enumerate(zip(self._detectors, means, strict=True)) if _finds(detector, mean)]
+            self._detectors = _made(self._rate, len(means))
+            for each in self.means:
+                _told(self._detectors, each)
+        self.means.append(means)
+        return _told(self._detectors, means)
+
+
+def _made(rate: float, streams: int) -> list[Any]:
+    from river.drift import ADWIN  # here, because other processes that read what was found need no River
+
+    # Bifet and Gavaldà (2007) share delta out over the cuts of one stream; it is shared out over the streams first.
+    return [ADWIN(delta=rate / streams, clock=1, min_window_length=1) for _ in range(streams)]  # type: ignore[no-untyped-call]
+
+
+def _told(detectors: Sequence[Any], means: Floats) -> list[int]:
+    return [place for place, (detector, mean) in enumerate(zip(detectors, means, strict=True)) if _finds(detector, mean)]
 
 
 def _finds(detector: Any, mean: float) -> bool:

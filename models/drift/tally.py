@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import zlib
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import accumulate
 
 import msgspec
 import numpy as np
 
-from core.values import Value
-from models.drift.columns import UNSEEN, Column, Floats, Integers, Keys
+from models.drift.columns import Column, Floats, Integers, Keys
 
 MOST_UNSEEN = 50
 """Unseen values of a column that are counted each for itself; of others only how many they are is kept."""
@@ -54,7 +53,9 @@ class Tally:
 
     __slots__ = ("cells", "keys", "missing", "rows", "totals", "unseen")
 
-    def __init__(self, rows: int, cells: Integers, missing: Integers, totals: Floats, unseen: dict[int, dict[str, int]], keys: Keys) -> None:
+    def __init__(
+        self, rows: int, cells: Integers, missing: Integers, totals: Floats, unseen: dict[int, dict[str, int]], keys: Keys
+    ) -> None:
         self.rows = rows
         self.cells = cells
         self.missing = missing
@@ -66,9 +67,7 @@ class Tally:
     def empty(cls, layout: Layout) -> Tally:
         """Of no rows."""
         k = len(layout.columns)
-        return cls(
-            0, np.zeros(layout.starts[-1], np.int64), np.zeros(k, np.int64), np.zeros(k, np.float64), {}, np.zeros(0, np.uint64)
-        )
+        return cls(0, np.zeros(layout.starts[-1], np.int64), np.zeros(k, np.int64), np.zeros(k, np.float64), {}, np.zeros(0, np.uint64))
 
     def add(self, other: Tally) -> None:
         """Count the other's rows as well."""
@@ -79,6 +78,10 @@ class Tally:
         self.keys = np.concatenate([self.keys, other.keys])
         for place, values in other.unseen.items():
             self.unseen[place] = _bounded(Counter(self.unseen.get(place, {})) + Counter(values))
+
+    def like(self, other: Tally) -> bool:
+        """Whether both count the same cells, as far as their number tells."""
+        return self.cells.shape == other.cells.shape and self.missing.shape == other.missing.shape
 
     def unseen_of(self, place: int) -> dict[str, int]:
         """How often each unseen value of a column occurs."""
@@ -120,7 +123,7 @@ def merged(layout: Layout, tallies: Iterable[Tally]) -> Tally:
     return found
 
 
-def _bounded(values: dict[str, int] | Counter[str]) -> dict[str, int]:
+def _bounded(values: Mapping[str, int]) -> dict[str, int]:
     """The values in the order of their first occurrence, as far as there is room."""
     kept = {value: number for value, number in values.items() if value != FURTHER}
     if len(kept) <= MOST_UNSEEN and FURTHER not in values:
