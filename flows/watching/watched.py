@@ -42,16 +42,17 @@ class Watched:
 
     def serve(self, event: Predicted, columns: tuple[int, ...] | None, at: float) -> None:
         """Count what was answered at the journal time `at`; `columns` are those of the version in the event's rows, None: as they are."""
-        for row, output in zip(event.rows, event.outputs, strict=True):
-            rows = self.state.rows + len(self._rows)
-            if self._measures.is_old(rows, self.state.opened, at):
-                self._end_window()
-                rows = 0
-            if not rows:
+        rows, outputs = [cut(row, columns) for row in event.rows], event.outputs
+        if self._measures.is_old(self.state.rows + len(self._rows), self.state.opened, at):
+            self._end_window()
+        while rows:
+            if not self._rows and not self.state.rows:
                 self.state.opened = at
             self._latest = at
-            self._rows.append(cut(row, columns))
-            self._outputs.append(output)
+            room = max(1, self._measures.pane - self.state.pane.rows - len(self._rows))
+            self._rows += rows[:room]
+            self._outputs += outputs[:room]
+            rows, outputs = rows[room:], outputs[room:]
             if self.state.pane.rows + len(self._rows) >= self._measures.pane:
                 self._end_pane()
 
