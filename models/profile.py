@@ -6,6 +6,7 @@ compared with it (see `models.drift`).
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import chain
@@ -154,7 +155,7 @@ def _cuts(present: np.ndarray[tuple[int], np.dtype[np.float64]]) -> np.ndarray[t
     distinct = np.unique(present)
     if len(distinct) > CELLS:
         distinct = np.unique(np.quantile(present, np.arange(CELLS) / CELLS, method="inverted_cdf"))
-    return np.append(distinct, np.nextafter(present.max(), np.inf))
+    return np.append(distinct, min(np.nextafter(present.max(), np.inf), sys.float_info.max))
 
 
 def _target(signature: Signature, truths: Sequence[Value]) -> Column:

@@ -49,7 +49,7 @@ class Unseen(msgspec.Struct, frozen=True):
 
 
 class Judged(msgspec.Struct, frozen=True):
-    """One column. `score` is the PSI, `limit` what chance keeps it below; p values are None where nothing could be compared.
+    """One column. `score` is the PSI, `limit` what chance keeps it below, None where too little is there; p values where no test is made.
 
     `ks`, `wasserstein` (in standard deviations of the sample) and `means` are of numbers. `p_value` is that of the clearest of the
     column's tests, `adjusted` the same as one of all tests of the window.

@@ -38,11 +38,8 @@ def _version(version: str, of: Data, whole: bool) -> Iterator[str]:
         if past is not None and past["number"] != of["windows"][kind]:
             yield f"  last alarm in window {past['number']} of {kind}, to {past['to']}: {', '.join(past['alarms'])}"
     filling = of["filling"]
-    yield f"  windows: {_past(of, 'rows')}; of labels: {_past(of, 'labels')}; now filling: {filling['rows']} rows, {filling['labels']} labels"
-
-
-def _past(of: Data, kind: str) -> str:
-    return f"{of['windows'][kind]} judged, {of['alarms'][kind]} with an alarm"
+    for kind, label in (("rows", "windows"), ("labels", "windows of labels")):
+        yield f"  {label}: {of['windows'][kind]} judged, {of['alarms'][kind]} with an alarm, {filling[kind]} rows in the next"
 
 
 def _columns(of: Data, whole: bool) -> Iterator[str]:

@@ -18,6 +18,7 @@ from models.signature import Signature
 
 PROBABILITY = "probability of "
 LEARNS = "it learns while it serves, so what it answers is to change: only its features are compared"
+LEARNT = "it has learnt since its sample was answered, so what it answers is not that: only its features are compared"
 NO_LABELS = "its labels are not compared: it was registered without a target column"
 
 
@@ -63,10 +64,11 @@ def reference(card: Card) -> Reference | str:
     features = {place: column(name, profile.features[name]) for place, name in enumerate(card.signature.names)}
     known = {place: one for place, one in features.items() if one is not None}
     left = [card.signature.names[place] for place in features if place not in known]
-    outputs = [] if card.learns else _outputs(profile)
-    labels = None if card.learns else _labels(card, profile)
+    changed = _changed(card)
+    outputs = [] if changed else _outputs(profile)
+    labels = None if changed else _labels(card, profile)
     notes = [f"not compared, too little was kept of the sample: {', '.join(left)}"] if left else []
-    notes += [LEARNS] if card.learns else [] if labels else [NO_LABELS]
+    notes += [changed] if changed else [] if labels else [NO_LABELS]
     return Reference(
         signature=card.signature,
         layout=Layout([*known.values(), *outputs], len(known)),
@@ -77,6 +79,13 @@ def reference(card: Card) -> Reference | str:
         repeats=profile.repeats,
         notes=tuple(notes),
     )
+
+
+def _changed(card: Card) -> str | None:
+    """Why a version does not answer as it did when its sample was profiled; None where it does."""
+    if card.learns:
+        return LEARNS
+    return LEARNT if card.river is not None and card.river.learnt is not None else None
 
 
 def _outputs(profile: Profile) -> list[Column]:

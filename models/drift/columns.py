@@ -54,7 +54,8 @@ class Number(NamedTuple):
         absent = np.isnan(numbers)
         codes = np.searchsorted(self.cuts, numbers, side="right").astype(np.int64)
         codes[absent] = MISSING
-        standard = np.clip((numbers - self.mean) / self.scale, -LARGEST, LARGEST)
+        with np.errstate(over="ignore"):
+            standard = np.clip((numbers - self.mean) / self.scale, -LARGEST, LARGEST)
         return Read(codes, (numbers + 0.0).view(np.uint64), {}, float(standard[~absent].sum()))  # + 0.0: -0.0 is 0.0
 
 
