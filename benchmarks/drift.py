@@ -1,4 +1,4 @@
-"""How often drift is seen where there is none, and how often it is missed, on real data: `python -m benchmarks.drift` (about three minutes).
+"""How often drift is seen where there is none, and how often it is missed, on real data: `python -m benchmarks.drift` (some minutes).
 
 The reference is one half of a data set, what is served is drawn from the other half with replacement. In `population` both are drawn
 from the whole, so that nothing but chance is between them. Seeded; the last line is about speed, by processor time.
