@@ -34,6 +34,9 @@ RECORD_BATCH = 5000
 
 WATCH_BATCH = 2000
 
+WATCH_PAUSE_SECONDS = 0.2
+"""Between two steps of `watch` that keep up: a hundred rows are counted in the time of a few."""
+
 RECORD_PAUSE_SECONDS = 0.1
 """Between two transactions of `record` that keep up: what a transaction costs whatever it holds is then shared by more events."""
 
@@ -138,11 +141,11 @@ def _watch(home: Home, *, careful: bool) -> None:
     watcher = Watcher(home.store, measures(home.settings), Lookup(home.journal).get)
     follower = Follower(home.store, home.journal, WATCH, careful=careful)
     while True:
-        if follower.step(watcher.work, WATCH_BATCH):
-            continue
-        if watcher.due and follower.settled:
+        read = follower.step(watcher.work, WATCH_BATCH)
+        if not read and watcher.due and follower.settled:
             follower.store(watcher.effect())
-        time.sleep(follower.idle)
+        if not read or (read < WATCH_BATCH and not follower.careful):
+            time.sleep(max(WATCH_PAUSE_SECONDS, follower.idle))
 
 
 def _limit_memory(most: int) -> None:

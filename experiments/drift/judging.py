@@ -7,7 +7,7 @@ rows every difference is beyond chance.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -116,22 +116,20 @@ def look(counted: Counted, rule: Rule) -> Looked:
     tests: list[Tested] = []
     if min(sizes) >= LEAST_VALUES:
         distance, tests = _distribution(counted, sizes, rule)
+    return Looked(counted, sizes, distance, missing, outside, unseen, [*tests, *_rates(counted, missing, outside, unseen)])
+
+
+def _rates(counted: Counted, missing: Rate, outside: Rate | None, unseen: Unseen | None) -> Iterator[Tested]:
+    """Whether a column is tested so does not depend on what the window alone holds: else the family would be chosen by its p values."""
     if any(counted.missing):
-        tests.append(
-            Tested(
-                missing.p_value,
-                abs(missing.window - missing.reference) >= LEAST_RISE,
-                f"missing in {missing.window:.3g} of the rows, {missing.reference:.3g} in the sample",
-            )
-        )
+        says = f"missing in {missing.window:.3g} of the rows, {missing.reference:.3g} in the sample"
+        yield Tested(missing.p_value, abs(missing.window - missing.reference) >= LEAST_RISE, says)
     if outside is not None:
-        tests.append(Tested(outside.p_value, outside.window >= LEAST_SHARE, f"{outside.window:.3g} of the rows outside the sample's range"))
-    if unseen is not None and unseen.values:
-        value, number = next(iter(unseen.values.items()))
-        tests.append(
-            Tested(unseen.p_value, number / m >= LEAST_SHARE, f"{value[:40]!r} in {number / m:.3g} of the rows, and never in the sample")
-        )
-    return Looked(counted, sizes, distance, missing, outside, unseen, tests)
+        yield Tested(outside.p_value, outside.window >= LEAST_SHARE, f"{outside.window:.3g} of the rows outside the sample's range")
+    if unseen is not None:
+        value, number = next(iter(unseen.values.items()), ("", 0))
+        share = number / counted.sizes[1]
+        yield Tested(unseen.p_value, share >= LEAST_SHARE, f"{value[:40]!r} in {share:.3g} of the rows, and never in the sample")
 
 
 def _distribution(counted: Counted, sizes: tuple[int, int], rule: Rule) -> tuple[Distance, list[Tested]]:
@@ -149,7 +147,8 @@ def _distribution(counted: Counted, sizes: tuple[int, int], rule: Rule) -> tuple
 
 def _shift(counted: Counted) -> str:
     before, after = counted.means
-    if before is None or after is None:
+    constant = len(counted.cuts) <= 2 and counted.discrete
+    if before is None or after is None or constant:
         return ""
     shift = (after - before) / counted.scale
     return f", the mean {abs(shift):.2g} standard deviations {'higher' if shift > 0 else 'lower'}"

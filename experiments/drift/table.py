@@ -15,8 +15,8 @@ def table(report: Data, *, whole: bool = False) -> str:
     """A report (see `flows.watching.report`) as text that ends in a newline; `whole`: with every column."""
     rate = report["false_alarm_rate"]
     head = (
-        f"endpoint {report['endpoint']}: windows of {report['window_rows']} rows; where nothing has changed a version's window raises an"
-        f" alarm with probability {number(rate['window'])} at most, one of {rate['windows']} with {number(rate['any'])}"
+        f"endpoint {report['endpoint']}: windows of {report['window_rows']} rows; where nothing has changed a window of a version raises an"
+        f" alarm with probability {number(rate['window'])} at most, one of {rate['windows']} windows with {number(rate['any'])}"
     )
     parts = [[head], *(list(_version(version, one, whole)) for version, one in report["versions"].items())]
     return "\n\n".join("\n".join(row for line in part for row in fitted(line)) for part in parts) + "\n"

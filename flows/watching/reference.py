@@ -19,7 +19,7 @@ from models.signature import Signature
 PROBABILITY = "probability of "
 LEARNS = "it learns while it serves, so what it answers is to change: only its features are compared"
 LEARNT = "it has learnt since its sample was answered, so what it answers is not that: only its features are compared"
-NO_LABELS = "its labels are not compared: it was registered without a target column"
+NO_LABELS = "its labels are not compared: its profile has no target column"
 
 
 class Reference(NamedTuple):

@@ -40,7 +40,7 @@ def report(store: Store, endpoint: str, of: Measures, windows: int = 10) -> dict
         "false_alarm_rate": {
             "window": of.alpha,
             "windows": HISTORY,
-            "any": 1.0 - (1.0 - of.alpha) ** HISTORY,
+            "any": min(1.0, HISTORY * of.alpha),
         },
         "window_rows": of.window,
         "least_psi": of.least_psi,

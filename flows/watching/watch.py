@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
 
 import sqlalchemy as sa
 
@@ -34,6 +35,25 @@ STORE_SECONDS = 1.0
 _log = logging.getLogger("tiltyard.watch")
 
 
+class _Step(NamedTuple):
+    """A prediction that is to be counted at a journal time, or a label of one of its rows."""
+
+    watched: Watched
+    event: Predicted
+    columns: tuple[int, ...] | None
+    at: float
+    told: Labelled | None
+
+    def take(self) -> None:
+        """Count it."""
+        if self.told is None:
+            self.watched.serve(self.event, self.columns, self.at)
+            return
+        address, row = self.told.address, self.told.row
+        told = LabelledRow(cut(self.event.rows[row], self.columns), self.event.outputs[row], self.told.label)
+        self.watched.tell((address.segment, address.offset, row), told, self.at)
+
+
 class Watcher:
     """Counts entries, and keeps what is counted. `pread` reads a record of the journal by its address."""
 
@@ -50,17 +70,22 @@ class Watcher:
         self._unstored = False
 
     def work(self, entries: Sequence[Entry], at: float) -> Effect | None:
-        """Count the entries; the effect stores what is counted, where a window has ended or a second has passed."""
-        self._at = max(self._at, at)
+        """Count the entries; the effect stores what is counted, where a window has ended or a second has passed.
+
+        All that needs the store comes first: where it fails the entries are read again, and none of them may have been counted then.
+        """
         find = Known(self._pread).prediction  # of predictions nothing is kept beyond a step: they may be large
+        now, steps = max(self._at, at), list[_Step]()
         with self._store.read() as connection:
-            for entry in entries:
-                event = decode(entry)
-                if event is not None:
-                    self._take(connection, event, find)
+            for event in [event for entry in entries if (event := decode(entry)) is not None]:
+                now = max(now, event.at)
+                steps.extend(self._steps(connection, event, find, now))
+        self._at, self._unstored = now, True
+        for step in steps:
+            step.take()
+            self._changed.add(step.watched.key)
         for one in self._touched():
             one.settle()
-        self._unstored = True
         return self.effect() if self.due or any(one.ended for one in self._touched()) else None
 
     @property
@@ -87,32 +112,17 @@ class Watcher:
     def _touched(self) -> list[Watched]:
         return [one for key in sorted(self._changed) if (one := self._watched[key]) is not None]
 
-    def _take(self, connection: sa.Connection, event: Event, find: Callable[[Address], Predicted | None]) -> None:
-        self._at = max(self._at, event.at)
+    def _steps(self, connection: sa.Connection, event: Event, find: Callable[[Address], Predicted | None], at: float) -> Iterator[_Step]:
+        told = labelled([event], find) if isinstance(event, Observed) else []
         try:
-            if isinstance(event, Predicted):
-                self._served(connection, event)
-            elif isinstance(event, Observed):
-                for one in labelled([event], find):
-                    self._told(connection, one)
+            if isinstance(event, Predicted) and (watched := self._of(connection, event)) is not None:
+                yield _Step(watched, event, self._columns_of(connection, event, watched.reference), at, None)
+            for one in told:
+                if (watched := self._of(connection, one.prediction)) is not None:
+                    yield _Step(watched, one.prediction, self._columns_of(connection, one.prediction, watched.reference), at, one)
         except NotFound as error:
             # The plan or version of a journal that came from elsewhere: there is nothing to compare with.
             _log.debug("not counted: %s", error.message)
-
-    def _served(self, connection: sa.Connection, event: Predicted) -> None:
-        watched = self._of(connection, event)
-        if watched is not None:
-            watched.serve(event, self._columns_of(connection, event, watched.reference), self._at)
-            self._changed.add(watched.key)
-
-    def _told(self, connection: sa.Connection, told: Labelled) -> None:
-        event = told.prediction
-        watched = self._of(connection, event)
-        if watched is not None:
-            columns = self._columns_of(connection, event, watched.reference)
-            place = told.address.segment, told.address.offset, told.row
-            watched.tell(place, LabelledRow(cut(event.rows[told.row], columns), event.outputs[told.row], told.label), self._at)
-            self._changed.add(watched.key)
 
     def _of(self, connection: sa.Connection, event: Predicted) -> Watched | None:
         """What is known of the version that answered; None where it is not to be counted, or cannot be compared."""

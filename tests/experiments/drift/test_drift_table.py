@@ -45,7 +45,7 @@ def version(shift: float) -> dict[str, Any]:
 
 def report(**versions: Any) -> dict[str, Any]:
     """The report on an endpoint with these versions."""
-    rate = {"window": 0.001, "windows": 50, "any": 0.0488}
+    rate = {"window": 0.001, "windows": 50, "any": 0.05}
     return {"endpoint": "credit", "false_alarm_rate": rate, "window_rows": 1000, "least_psi": 0.1, "versions": versions}
 
 
@@ -77,7 +77,7 @@ def test_all_else_is_told(lines: list[str]) -> None:
     """The rate, notes, labels, performance, changes against the own past, the last alarm, and what fills now, in lines that fit."""
     text = " ".join(" ".join(lines).split())
     for told in (
-        "with probability 0.001 at most, one of 50 with 0.0488",
+        "with probability 0.001 at most, one of 50 windows with 0.05",
         "said of it",
         "error: 0.06 beside 0.05 on the sample: within chance (p 0.4)",
         "ADWIN: 2 changes against its own past, the last at 2026-05-03T13:00:00.000Z in x4",

@@ -95,7 +95,7 @@ def test_without_a_target_labels_are_not_compared(watch: Callable[..., Watching]
     watching.follow()
     found = watching.version()
     assert (found["label_window"], found["labels"], found["performance"]) == (None, None, None)
-    assert found["notes"] == ["its labels are not compared: it was registered without a target column"]
+    assert found["notes"] == ["its labels are not compared: its profile has no target column"]
 
 
 def test_a_regression_is_compared_by_absolute_errors(watch: Callable[..., Watching]) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
+import sqlalchemy as sa
 from msgspec.structs import replace
 
 from core import events
@@ -21,7 +22,7 @@ from flows.watching.state import PANES, pack, unpack
 from journal.reader import Reader
 from models.card import Card
 from models.learner.settings import LearnerSettings, Learnt, RiverCard
-from store import positions, registry
+from store import plans, positions, registry
 from store.tables import watch_states
 from tests.flows.flow_world import order
 from tests.flows.watching.watch_world import SMALL, Model, Watching, cancer, card_of
@@ -147,6 +148,26 @@ def entries(watching: Watching) -> Any:
     found = reader.read(10_000)
     reader.close()
     return found
+
+
+def test_a_store_that_fails_meanwhile_costs_no_row(watching: Watching, model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was read is read again then, and nothing of it was counted before."""
+    ask(watching, model, 60)
+    ask(watching, model, 1, endpoint="other")
+    watcher = watching.watcher()
+    get, failures = plans.get, [sa.exc.OperationalError("", {}, Exception("locked"))] * 2
+
+    def fails(connection: sa.Connection, endpoint: str, number: int) -> Any:
+        if failures and endpoint == "other":
+            raise failures.pop()
+        return get(connection, endpoint, number)
+
+    monkeypatch.setattr(plans, "get", fails)
+    with watching.follower() as follower:
+        steps = [follower.step(watcher.work, 1000) for _ in range(3)]
+        follower.store(watcher.effect())
+    assert steps == [0, 0, 61]
+    assert watching.version()["filling"]["rows"] == 60
 
 
 @pytest.mark.parametrize(("flags", "rows"), [(FORCED, 0), (PINNED, 0), (FALLBACK, 50)])
