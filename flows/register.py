@@ -52,12 +52,12 @@ def register(
     from flows.watching.losses import with_losses
     from models.building import build  # here, because workers load what they never build
 
-    built = build(path, sample=sample, target=target, trust_pickle=trust_pickle, learning=learning)
+    built = with_losses(build(path, sample=sample, target=target, trust_pickle=trust_pickle, learning=learning))
     # Blobs first: a version that can be seen can be loaded.
     for content in built.blobs.values():
         blobs.put(content)
     with store.write() as connection:
-        version = registry.add_version(connection, model, known.encode(with_losses(built)), who.by, who.at, known.encode(about))
+        version = registry.add_version(connection, model, known.encode(built.card), who.by, who.at, known.encode(about))
         audit.write(connection, who.at, who.by, "model.register", str(version), source=built.card.source, digest=built.card.source_digest)
         if built.card.learns:
             positions.begin(connection, learner_reader(version), journal_end(), who.at)

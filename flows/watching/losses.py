@@ -9,7 +9,6 @@ from msgspec.structs import replace
 from core.values import Label, Output, Value
 from experiments import losses
 from experiments.drift.decay import DecayLoss
-from models.card import Card
 from models.package import Package
 from models.profile import numbers
 from models.signature import Signature
@@ -20,19 +19,19 @@ def loss_of(signature: Signature) -> DecayLoss:
     return "error" if signature.task == "classification" else "absolute"
 
 
-def with_losses(package: Package) -> Card:
-    """The card, with the distribution of the losses on the sample where its true values are known.
+def with_losses(package: Package) -> Package:
+    """The package, its card with the distribution of the losses on the sample where its true values are known.
 
     A model that learns while it serves will be another one by then, and an untaught one has nothing to say yet: neither has any.
     """
     card, tried = package.card, package.tried
     if card.profile is None or card.learns or tried is None or len(tried.outputs) != len(tried.truths):
-        return card
+        return package
     kind = loss_of(card.signature)
     found = measured(kind, tried.outputs, tried.truths)
     if all(loss is None for loss in found):
-        return card
-    return replace(card, profile=replace(card.profile, losses={kind: numbers(found)}))
+        return package
+    return package._replace(card=replace(card, profile=replace(card.profile, losses={kind: numbers(found)})))
 
 
 def measured(kind: DecayLoss, outputs: Sequence[Output], truths: Sequence[Value | Label]) -> list[Value]:

@@ -106,7 +106,7 @@ def test_a_regression_is_compared_by_absolute_errors(watch: Callable[..., Watchi
     outputs = [Output(value=2 * value) for value in columns["x"]]
     signature = Signature(infer(columns), "regression", None, "y")
     made = replace(flow_world.card(), signature=signature, profile=profile(signature, columns, outputs, truths))
-    watching = watch(with_losses(Package(made, {}, Tried(outputs, truths))))
+    watching = watch(with_losses(Package(made, {}, Tried(outputs, truths))).card)
     for place in range(400):
         value = float(x[place])
         name = watching.predict(1.0, [[value]], [Output(value=2 * value)])
@@ -139,4 +139,4 @@ def test_losses_of_the_sample(model: Model) -> None:
     assert card.profile.losses["error"].count == len(X)
     assert card_of(X, Y, model, NAMES, target=None).profile.losses == {}  # type: ignore[union-attr]
     unlike = Package(replace(card, profile=replace(card.profile, losses={})), {}, Tried([Output(label=1)], [1, 0]))
-    assert with_losses(unlike).profile.losses == {}  # type: ignore[union-attr]
+    assert with_losses(unlike).card.profile.losses == {}  # type: ignore[union-attr]

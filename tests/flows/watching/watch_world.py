@@ -71,7 +71,7 @@ def card_of(x: np.ndarray, y: np.ndarray, model: Model, names: Sequence[str], ta
     signature = Signature(infer(columns), "classification", (0, 1), target)
     outputs, truths = model.answer(x), None if target is None else y.tolist()
     made = replace(flow_world.card(), signature=signature, profile=profile(signature, columns, outputs, truths))
-    return with_losses(Package(made, {}, None if truths is None else Tried(outputs, truths)))
+    return with_losses(Package(made, {}, None if truths is None else Tried(outputs, truths))).card
 
 
 class Watching:
