@@ -58,6 +58,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         float, Meta(description="A call is slow that takes so much longer than its rows took when the model was loaded.", gt=0, le=_DAY)
     ] = 1.0
     breaker_open_seconds: Annotated[float, Meta(description="How long a breaker stays open at first.", gt=0, le=_DAY)] = 5.0
+    watch_window_rows: Annotated[int, Meta(description="Rows of a window in which drift is looked for.", ge=200, le=100_000)] = 1000
+    watch_window_seconds: Annotated[float, Meta(description="Age at which a window of at least 200 rows is judged.", gt=0)] = _DAY
+    watch_false_alarm_rate: Annotated[float, Meta(description="Probability of a false alarm in a window of a version.", gt=0, lt=1)] = 0.001
+    watch_least_psi: Annotated[float, Meta(description="Smallest PSI that raises an alarm, however sure it is.", ge=0)] = 0.1
     shadow_batch: Annotated[int, Meta(description="Most requests in a shadow's micro-batch.", ge=1)] = 64
 
     @property

@@ -40,9 +40,10 @@ def register(
     Malformed with the reason, and what `check` and `add` raise.
     """
     check(store, model, alias, about)
+    from flows.watching.losses import with_losses
     from models.building import build  # here, because workers load what they never build
 
-    built = build(path, **asked)
+    built = with_losses(build(path, **asked))
     # Blobs first: a version that can be seen can be loaded.
     for content in built.blobs.values():
         blobs.put(content)

@@ -193,11 +193,12 @@ def _enter(folder: Path) -> Slot | None:
 
 
 def _build(folder: Path, order: Order) -> tuple[Card, dict[str, bytes]]:
+    from flows.watching.losses import with_losses
     from models.building import build as build_package  # here, because workers load what they never build
 
     sample = None if order.sample is None else folder / order.sample
     try:
-        package = build_package(folder / order.file, sample=sample, target=order.target, trust_pickle=False, trusted=order.trusted)
+        package = with_losses(build_package(folder / order.file, sample=sample, target=order.target, trusted=order.trusted))
     except MemoryError:
         raise Rejected(f"{order.file}: it takes more memory than an upload may (TILTYARD_UPLOAD_MEMORY_BYTES)") from None
     return package.card, package.blobs

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, get_args
 import msgspec
 
 from core.errors import Invalid, ModelFailed, Rejected, TiltyardError
-from core.values import Output, Row
+from core.values import Output, Row, Value
 from models import artefact, factory, golden, graph, provenance
 from models import sample as samples
 from models.artefact import Format, Source, TreeFormat
@@ -27,7 +27,7 @@ from models.estimator import Layout, arranger, describe, fitted_count, fitted_na
 from models.learner.settings import Learning
 from models.onnx_runtime import OnnxRuntime
 from models.outputs import check, only, refuse_several
-from models.package import Package, load
+from models.package import Package, Tried, load
 from models.parity import CLOSE, SAME, largest
 from models.profile import profile
 from models.remote.description import NO_OUTPUTS, Role
@@ -74,7 +74,7 @@ def build(
         with warnings.catch_warnings(record=True) as caught:  # those of converters say nothing that parity does not
             warnings.simplefilter("always")
             draft = _draft(source, table, target, features, Asked(learning, output, classes, remote_outputs), remotes)
-            return _finish(source, draft, [*draft.notes, *_older(caught)], remotes)
+            return _finish(source, draft, [*draft.notes, *_older(caught)], _truths(table, target), remotes)
     except ModelFailed as error:
         tried = "a row of zeros; if it needs other values, give a sample" if table is None else "its own sample"
         raise Rejected(f"{source.name}: {error.message}, tried on {tried}") from error
@@ -259,7 +259,12 @@ def _probable(output: Output) -> bool:
     return min(shares) >= -PROBABLE and abs(sum(shares) - 1) <= PROBABLE
 
 
-def _finish(source: Source, draft: Draft, notes: Sequence[str], remotes: Remotes) -> Package:
+def _truths(table: Sample | None, target: str | None) -> list[Value] | None:
+    """The true values of the sample's rows, where they are known."""
+    return None if table is None or target is None else table.columns[target]
+
+
+def _finish(source: Source, draft: Draft, notes: Sequence[str], truths: list[Value] | None, remotes: Remotes) -> Package:
     """The package, once it has been loaded as a worker will load it."""
     contents = {"artefact": draft.data}
     if source.code is not None and draft.format in ("pickle", "river"):
@@ -274,7 +279,7 @@ def _finish(source: Source, draft: Draft, notes: Sequence[str], remotes: Remotes
         layout=draft.layout,
         blobs=blobs,
         compiled=draft.compiled,
-        profile=profile(draft.signature, draft.sample.columns, draft.outputs) if draft.sample else None,
+        profile=profile(draft.signature, draft.sample.columns, draft.outputs, truths) if draft.sample else None,
         tolerance=draft.tolerance,
         versions={"python": platform.python_version(), **provenance.versions_of(packages)},
         source=source.name,
@@ -286,4 +291,5 @@ def _finish(source: Source, draft: Draft, notes: Sequence[str], remotes: Remotes
         trusted=artefact.unlisted(draft.data) if source.trusted and draft.format == "skops" else (),
     )
     loaded = load(card, {blobs[role]: content for role, content in contents.items()}.__getitem__, remotes)
-    return Package(msgspec.structs.replace(card, seconds_per_row=loaded.seconds_per_row), contents)
+    tried = None if truths is None else Tried(draft.outputs, truths)
+    return Package(msgspec.structs.replace(card, seconds_per_row=loaded.seconds_per_row), contents, tried)

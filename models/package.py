@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from core.errors import ModelFailed, NotFound, Rejected
-from core.values import Output, Row
+from core.values import Output, Row, Value
 from models import dependencies, factory, golden
 from models.artefact import digest, load_estimator
 from models.card import Card
@@ -23,11 +23,22 @@ from models.runtime import Runtime, seconds_per_row
 _log = logging.getLogger("tiltyard.package")
 
 
+class Tried(NamedTuple):
+    """What the model answered to each row of the sample, and the true values there."""
+
+    outputs: Sequence[Output]
+    truths: Sequence[Value]
+
+
 class Package(NamedTuple):
-    """A model to be stored: its card, and its blobs by role; the card names each blob's digest."""
+    """A model to be stored: its card, and its blobs by role; the card names each blob's digest.
+
+    `tried` is not stored: it is for whoever measures the answers. None where the true values are not known.
+    """
 
     card: Card
     blobs: dict[str, bytes]
+    tried: Tried | None = None
 
 
 class Served(NamedTuple):

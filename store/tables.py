@@ -398,6 +398,26 @@ views = Table(
     Column("as_of", Float),
 )
 
+watch_states = Table(
+    "watch_states",
+    metadata,
+    Column("endpoint", String(100), primary_key=True),
+    Column("version", String(120), primary_key=True),
+    Column("body", LargeBinary, nullable=False),
+)
+
+watch_windows = Table(
+    "watch_windows",
+    metadata,
+    Column("endpoint", String(100), primary_key=True),
+    Column("version", String(120), primary_key=True),
+    Column("kind", String(10), primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("alarm", Boolean, nullable=False),
+    Column("summary", LargeBinary, nullable=False),
+    Column("detail", LargeBinary),
+)
+
 workers = Table(
     "workers",
     metadata,

@@ -13,6 +13,7 @@ from flows.deploy import HoldoutSpec
 from flows.facts import cuts
 from routing.plan import Plan, public
 from server.cli import options
+from server.cli.lazy import Lazy
 from server.cli.options import How, change_options, home, json_option, plan_options, show, table
 from server.cli.usage import time_range
 from server.home import Home, clock
@@ -21,7 +22,7 @@ from store import plans
 _SHADOW_COLUMNS = ("mirrored", "done", "dropped", "waiting", "errors", "agreement", "mean_difference", "lag_seconds")
 
 
-@click.group("endpoint")
+@click.group("endpoint", cls=Lazy, modules={"drift": "server.cli.drift"})
 def command() -> None:
     """Create endpoints and shift their traffic."""
 

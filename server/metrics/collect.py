@@ -13,10 +13,12 @@ from flows import deploy, learner, status
 from flows.facts import report
 from flows.facts.fold import OUTCOME_FIGURES
 from flows.views import features
+from flows.watching import report as watching
+from flows.watching.windows import measures
 from journal import segments
 from routing.breaker import STATES
 from server.home import Home, clock
-from server.metrics import learners
+from server.metrics import drift, learners
 from store import experiments, facts, plans
 
 VERDICTS = ("continue", "promote", "keep", "rollback", "invalid", "not_enough_data")
@@ -37,6 +39,7 @@ class StoreCollector(Collector):
         yield from self._endpoints(endpoints)
         yield from self._readers()
         yield from self._learners()
+        yield from self._drift(endpoints)
         yield from self._experiments(running)
         yield from self._features()
         yield _recorded(tallies)
@@ -96,6 +99,10 @@ class StoreCollector(Collector):
             facts = learner.facts(connection, clock())
         told = [(version, learner.standing(self._home.journal, version, facts)) for version in facts.versions]
         return learners.families(told)
+
+    def _drift(self, endpoints: list[str]) -> Iterator[Metric]:
+        of = measures(self._home.settings)
+        return drift.families([watching.report(self._home.store, endpoint, of, 1) for endpoint in endpoints])
 
     def _experiments(self, running: list[str]) -> Iterator[Metric]:
         names = ["experiment", "arm", "metric"]
