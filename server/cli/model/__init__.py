@@ -9,6 +9,8 @@ _COMMANDS = {
     "list": "server.cli.model.cards:list_models",
     "show": "server.cli.model.cards:show_model",
     "alias": "server.cli.model.aliases",
+    "test": "server.cli.model.test",
+    "tests": "server.cli.model.test:list_tests",
     "learner": "server.cli.learner:learner",
     "learn": "server.cli.learner:learn",
 }
