@@ -19,6 +19,8 @@ from experiments.methods.summary import FloatArray
 
 RESAMPLES = 1000
 
+MOST_GROUPS = 20_000
+
 MOST_UNDEFINED = 0.05
 """Where the metric is undefined in a larger share of the resamples (a class that none of them has), there is no interval."""
 
@@ -44,14 +46,32 @@ def weights(rows: int, resamples: int, rng: np.random.Generator) -> Iterator[Flo
 
 
 def of_means(columns: FloatArray, statistics: list[Statistic], resamples: int, rng: np.random.Generator) -> list[Resampled]:
-    """Statistics of the means of `columns` (rows, columns), all on the same resamples. Raises Refused with fewer than 2 rows."""
+    """Statistics of the means of `columns` (rows, columns), all on the same resamples. Raises Refused with fewer than 2 rows.
+
+    Of many rows groups are resampled in place of rows, each of as many rows chosen at random: the mean of such groups has the variance and
+    the skewness of the mean of the rows, estimated from 10,000 groups or more, which adds at most 1.5 % to the error of a standard error.
+    """
     rows = columns.shape[0]
     check_rows(rows)
-    drawn = np.array([drawn @ columns for drawn in weights(rows, resamples, rng)]) / rows
-    mean = columns.mean(axis=0)
-    without = (rows * mean - columns) / (rows - 1)
-    with np.errstate(all="ignore"):
+    with np.errstate(all="ignore"):  # what is beyond the range of floating point has no interval
+        mean = columns.mean(axis=0)
+        held = _grouped(columns, rng)
+        groups = held.shape[0]
+        drawn = np.array([drawn @ held for drawn in weights(groups, resamples, rng)]) / groups
+        without = (groups * mean - held) / (groups - 1)
         return [Resampled(float(of(mean)), of(drawn), acceleration(of(without))) for of in statistics]
+
+
+def _grouped(columns: FloatArray, rng: np.random.Generator) -> FloatArray:
+    """Rows, or the means of groups of them, moved so that their mean stays that of all: a few rows at the end may make no group."""
+    size = -(-columns.shape[0] // MOST_GROUPS)
+    if size == 1:
+        return columns
+    groups = columns.shape[0] // size
+    chosen = rng.permutation(columns.shape[0])[: groups * size]
+    held: FloatArray = columns[chosen].reshape(groups, size, -1).mean(axis=1)
+    held += columns.mean(axis=0) - held.mean(axis=0)
+    return held
 
 
 def acceleration(jackknife: FloatArray, counts: FloatArray | float = 1.0) -> float:
@@ -89,6 +109,8 @@ def tail(found: Resampled, at: float = 0.0) -> float:
     """
     values = usable(found)
     bias = _bias(values, found.value)
+    if not values.min() <= at <= values.max():  # no interval reaches so far: more than so many resamples cannot tell
+        return 1.0 / (values.size + 1) if at > values.max() else values.size / (values.size + 1)
     apart = special.ndtri(_share(values, at)) - bias
     p = special.ndtr(bias - apart / max(1.0 + found.acceleration * apart, 1e-6))
     least = 1.0 / (values.size + 1)

@@ -78,7 +78,7 @@ def _bounded(one: Threshold, name: str, figure: Figure | None) -> Check:
         why = "the model has no such metric" if figure is None or figure.refused is None else figure.refused
         return Check("threshold", name, False, f"{name}: cannot be judged: {why}")
     low, high, what = figure.value, figure.value, name
-    if one.on == "bound":
+    if one.at == "bound":
         if figure.lower is None or figure.upper is None:
             return Check("threshold", name, False, f"{name}: there is no interval to judge by: {figure.refused}")
         low, high, what = figure.lower, figure.upper, f"{name} ({number(figure.value)}), at the end of its interval,"
@@ -86,7 +86,7 @@ def _bounded(one: Threshold, name: str, figure: Figure | None) -> Check:
         return Check("threshold", name, False, f"{what} is {number(low)}, below {one.min:g}")
     if one.max is not None and high > one.max:
         return Check("threshold", name, False, f"{what} is {number(high)}, above {one.max:g}")
-    demands = [f"at least {one.min:g}"] * (one.min is not None) + [f"at most {one.max:g}"] * (one.max is not None)
+    demands = [f"{word} {limit:g}" for word, limit in (("at least", one.min), ("at most", one.max)) if limit is not None]
     return Check("threshold", name, True, f"{what} is {number(low if one.min is not None else high)}, {' and '.join(demands)} as demanded")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import msgspec
@@ -13,7 +13,8 @@ from scipy import special
 from core.errors import Refused
 from experiments.batch import bootstrap, confusion, ranking
 from experiments.batch.answers import Answers, Labelled
-from experiments.batch.figures import BETTER, Asking, columns
+from experiments.batch.figures import BETTER, DELONG, JACKKNIFE, Asking, columns
+from experiments.batch.ranking import Area
 from experiments.methods import mcnemar, multiple
 from experiments.methods.proportion import paired_difference
 
@@ -68,11 +69,9 @@ def _differences(left: Answers, right: Answers, asking: Asking) -> Iterator[Comp
             yield _resampled(name, ours, theirs, found, asking.alpha)
         if left.probabilities is None or right.probabilities is None:
             return
-        yield _auc(left, right, asking.alpha)
+        yield _areas("auc", ranking.auc, left, right, asking.alpha, DELONG)
         if left.positive is not None:
-            ours, theirs = (_value(ranking.ranked(each).average_precision(np.ones(each.truth.size))) for each in (left, right))
-            found = ranking.average_precisions([left, right], asking.resamples, asking.rng)
-            yield _resampled("average_precision", ours, theirs, found, asking.alpha)
+            yield _areas("average_precision", ranking.average_precision, left, right, asking.alpha, JACKKNIFE)
     yield from _means(left, right, asking)
 
 
@@ -114,14 +113,14 @@ def _discordant(left: Labelled, right: Labelled) -> tuple[int, int]:
     return int((left.right & ~right.right).sum()), int((~left.right & right.right).sum())
 
 
-def _auc(left: Labelled, right: Labelled, alpha: float) -> Compared:
-    """DeLong's test; of more than two classes that of the mean of the areas of each class against the rest."""
+def _areas(metric: str, of: Callable[[Labelled], Area], left: Labelled, right: Labelled, alpha: float, method: str) -> Compared:
+    """The z test with the variance of what each row adds to the error of the difference: for the AUC that is DeLong's."""
     try:
-        ours, theirs = ranking.auc(left), ranking.auc(right)
+        ours, theirs = of(left), of(right)
     except Refused as error:
-        return Compared("auc", refused=error.message)
+        return Compared(metric, refused=error.message)
     difference = ours.area - theirs.area
-    found = Compared("auc", ours.area, theirs.area, difference, method="DeLong")
+    found = Compared(metric, ours.area, theirs.area, difference, method=method)
     se = math.sqrt(float(((ours.parts - theirs.parts) ** 2).sum()))
     if se == 0.0:
         return msgspec.structs.replace(found, refused="the difference of the two areas has no spread")

@@ -14,6 +14,8 @@ from experiments.batch import bootstrap, confusion, ranking
 from experiments.batch.answers import Answers, Labelled, Valued, losses
 from experiments.batch.bootstrap import Statistic
 from experiments.batch.calibration import bins, chances, expected_error
+from experiments.batch.ranking import Area
+from experiments.losses import LARGEST
 from experiments.methods.proportion import proportion
 from experiments.methods.summary import FloatArray
 
@@ -46,7 +48,7 @@ BETTER: Mapping[str, Better] = {**OF_CLASSES, **OF_VALUES}
 """All metrics; see `docs/testing.md`."""
 
 _QUANTILES = {"median_absolute_error": 0.5, "p95_absolute_error": 0.95}
-EXACT, BCA, DELONG, ORDER = "exact", "bootstrap", "DeLong", "order statistics"
+EXACT, BCA, DELONG, JACKKNIFE, ORDER = "exact", "bootstrap", "DeLong", "jackknife", "order statistics"
 _NO_ECE = "resampling makes a calibration error larger: see the test of calibration"
 
 
@@ -93,7 +95,7 @@ def columns(answers: Answers) -> tuple[FloatArray, dict[str, Statistic]]:
     if isinstance(answers, Labelled):
         given = np.column_stack([*by_row.values()]) if by_row else np.empty((answers.truth.size, 0))
         return given, {name: _column(place) for place, name in enumerate(by_row)}
-    centred = answers.truth - answers.truth.mean()  # else the variance of large values cancels
+    centred = np.clip(answers.truth - answers.truth.mean(), -LARGEST, LARGEST)  # else the variance of large values cancels
     return np.column_stack([by_row["mse"], by_row["mae"], answers.errors, centred, centred**2]), {
         "rmse": lambda m: np.sqrt(m[..., 0]),
         "mae": _column(1),
@@ -126,11 +128,11 @@ def interval_of(value: float | None, make: Callable[[], tuple[float, float]], me
 
 def _of_classes(answers: Labelled, asking: Asking) -> dict[str, Figure]:
     found = _of_tables(answers, asking)
-    found["auc"] = _auc(answers, asking.alpha)
+    found["auc"] = _area(lambda: ranking.auc(answers), asking.alpha, DELONG)
     if answers.probabilities is None:
         return found
     if answers.positive is not None:
-        found["average_precision"] = _average_precision(answers, asking)
+        found["average_precision"] = _area(lambda: ranking.average_precision(answers), asking.alpha, JACKKNIFE)
     found.update(_of_means(answers, asking))
     found["ece"] = Figure(ece(answers), refused=_NO_ECE)
     return {name: found[name] for name in OF_CLASSES if name in found}
@@ -165,17 +167,12 @@ def _resampled(value: float | None, found: bootstrap.Resampled, alpha: float) ->
     return interval_of(value, lambda: bootstrap.interval(found, alpha), BCA)
 
 
-def _auc(answers: Labelled, alpha: float) -> Figure:
+def _area(make: Callable[[], Area], alpha: float, method: str) -> Figure:
     try:
-        found = ranking.auc(answers)
+        found = make()
     except Refused as error:
         return Figure(None, refused=error.message)
-    return interval_of(found.area, lambda: ranking.interval(found, alpha), DELONG)
-
-
-def _average_precision(answers: Labelled, asking: Asking) -> Figure:
-    found = ranking.average_precisions([answers], asking.resamples, asking.rng)
-    return _resampled(_finite(found.value), found, asking.alpha)
+    return interval_of(found.area, lambda: ranking.interval(found, alpha), method)
 
 
 def _of_means(answers: Answers, asking: Asking) -> dict[str, Figure]:

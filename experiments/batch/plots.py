@@ -74,7 +74,7 @@ def _reliability(test: Data) -> Picture | None:
         axes.set_xlabel("said" if "ece" not in found else f"probability of {_short(found['of'])}")
         axes.set_ylabel("true" if "ece" not in found else "share that happened")
 
-    about = "Ten groups of as many rows each, with intervals; on the dashed line what was said is what happened."
+    about = "At most ten groups of about as many rows each, with intervals; on the dashed line what was said is what happened."
     return Picture("Calibration", about, _svg(draw, 3.6))
 
 

@@ -49,7 +49,7 @@ def report(answers: Answers, cuts: Sequence[Cut], other: Answers | None, asking:
 
 def _of_classes(answers: Labelled, alpha: float) -> dict[str, Any]:
     try:
-        curve = ranking.ranked(answers).curve()
+        curve = ranking.curve(answers)
     except Refused:
         curve = []
     table = confusion.table(answers).tolist()

@@ -21,7 +21,7 @@ _REQUIRED = re.compile(r"\s*([a-z0-9_]+)\s*(>=|<=)\s*([^\s<>=]+)\s*\Z")
 class Threshold(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """A demand on one metric: at least `min`, at most `max`, or not worse than the version that `not_worse_than` names.
 
-    `on`: whether the value itself must meet `min` and `max`, or the less favourable end of its interval. `slice` is `COLUMN=SLICE`, and
+    `at`: whether the value itself must meet `min` and `max`, or the less favourable end of its interval. `slice` is `COLUMN=SLICE`, and
     `per_slice` demands it of every slice that is not too small. Without `margin`, `not_worse_than` fails only where the version is
     significantly worse; with it, the version must be shown to be worse by less than `margin` (non-inferiority).
     """
@@ -29,7 +29,7 @@ class Threshold(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_de
     metric: str
     min: float | None = None
     max: float | None = None
-    on: Literal["value", "bound"] = "value"
+    at: Literal["value", "bound"] = "value"
     slice: str | None = None
     per_slice: bool = False
     not_worse_than: str | None = None
@@ -125,8 +125,6 @@ def parse(document: Any) -> Suite:
     except msgspec.ValidationError as error:
         what, _, place = str(error).partition(" - at `$")
         raise _wrong(place.rstrip("`").removeprefix(".") or "document", what[0].lower() + what[1:]) from None
-    except RecursionError:
-        raise _wrong("document", "expected no anchor that contains itself") from None
     return check(suite)
 
 
@@ -142,7 +140,9 @@ def require(text: str) -> Threshold:
             f"require: expected METRIC>=NUMBER or METRIC<=NUMBER such as accuracy>=0.8, got {text[:60]!r}", field="require"
         ) from None
     made = Threshold(found[1], min=number) if found[2] == ">=" else Threshold(found[1], max=number)
-    _check_threshold(made, "require")
+    if made.metric not in BETTER or not math.isfinite(number):
+        expected = "a finite number" if made.metric in BETTER else f"one of {', '.join(BETTER)}"
+        raise Invalid(f"require: expected {expected}, got {text[:60]!r}", field="require")
     return made
 
 
@@ -184,8 +184,8 @@ def _check_threshold(one: Threshold, where: str) -> None:
         raise _wrong(f"{where}.margin", "expected a number above 0, beside not_worse_than")
     if one.slice is not None and (one.per_slice or "=" not in one.slice):
         raise _wrong(f"{where}.slice", "expected COLUMN=SLICE, and not per_slice beside it")
-    if one.not_worse_than is not None and (one.slice is not None or one.per_slice or one.on != "value"):
-        raise _wrong(where, "not_worse_than is of all rows: expected neither slice, per_slice nor on")
+    if one.not_worse_than is not None and (one.slice is not None or one.per_slice or one.at != "value"):
+        raise _wrong(where, "not_worse_than is of all rows: expected neither slice, per_slice nor at")
 
 
 def _check_behaviour(one: Behaviour, where: str, *, directional: bool) -> None:

@@ -190,19 +190,25 @@ def _behaviour(
         altered = [(row, value) for row, value in zip(rows, new, strict=True) if row[column] != value]
         before = [row for row, _ in altered]
         after = [[*row[:column], value, *row[column + 1 :]] for row, value in altered]
-        return {**told, **judge(check, _ask(one, before), _ask(one, after), positive, ask.alpha)}
+        return {**told, **judge(check, _ask(one, before), _ask(one, _taken(one, after, check)), positive, ask.alpha)}
     except Invalid as error:
         raise Invalid(f"suite: {where}: {error.message}", field=where) from error
     except ModelFailed as error:
         return {**told, "refused": error.message}
 
 
+def _taken(one: Contestant, rows: list[list[Value]], check: Behaviour) -> list[list[Value]]:
+    """The changed rows as the model takes them; raises Invalid where the change has made of the feature what it does not take."""
+    try:
+        return one.inputs.read(None, rows) if rows else []
+    except Invalid as error:
+        raise Invalid(
+            f"change: of {check.feature} it makes what the model does not take{error.message.partition(check.feature)[2]}"
+        ) from None
+
+
 def _ask(one: Contestant, rows: Sequence[Sequence[Value]]) -> list[Any]:
-    """The answers to rows of the sample, which are checked: a change may have made something of them that the model does not take."""
-    if not rows:
-        return []
-    numbers = range(1, len(rows) + 1)
-    return one.ask(one.read(rows, numbers), numbers)
+    return one.ask(rows, range(1, len(rows) + 1))
 
 
 def _shown(value: Any) -> str:

@@ -38,8 +38,7 @@ def command(version: str, data: Path, html: Path | None, as_json: bool, **given:
     from flows.testing import run
 
     here = home()
-    with options_as_given():
-        order = _order(version, data, **given)
+    order = _order(version, data, **given)
     found = run.run(run.Home(here.store, here.blobs, here.path / "blobs"), order, who())
     if html is not None:
         _write(html, found)
@@ -99,7 +98,8 @@ def _order(
 
     asked, content = (suite.EMPTY, None) if suite_file is None else suite.read(suite_file)
     changed: dict[str, Any] = {"slices": tuple(dict.fromkeys([*asked.slices, *slices]))}
-    changed["thresholds"] = (*asked.thresholds, *map(suite.require, required))
+    with options_as_given():
+        changed["thresholds"] = (*asked.thresholds, *map(suite.require, required))
     if positive is not None:
         changed["positive"] = positive
     name = None if suite_file is None else suite_file.name
