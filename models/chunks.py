@@ -16,9 +16,6 @@ from core.values import Value
 from models.sample import MISSING
 from models.signature import Kind
 
-ROWS = 10_000
-"""At once."""
-
 _BOOLEANS = {"true": True, "false": False}
 
 
@@ -36,10 +33,11 @@ class Chunk(NamedTuple):
     values: Mapping[Column, Sequence[Value]]
 
 
-def chunks(path: Path, columns: Sequence[Column], rows: int = ROWS) -> Iterator[Chunk]:
-    """The columns of a `.csv` or `.parquet` file; raises Malformed where it cannot be read, Invalid where a column is missing.
+def chunks(path: Path, columns: Sequence[Column], rows: int) -> Iterator[Chunk]:
+    """The columns of a `.csv` or `.parquet` file, so many `rows` at a time.
 
-    A cell that is not of its column's kind stays what it is: whoever checks it can name the row.
+    Raises Malformed where it cannot be read, Invalid where a column is missing. A cell that is not of its column's kind stays what it is:
+    whoever checks it can name the row.
     """
     readers: dict[str, Callable[..., Iterator[Chunk]]] = {".csv": _csv, ".parquet": _parquet}
     reader = readers.get(path.suffix.lower())

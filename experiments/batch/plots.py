@@ -100,12 +100,15 @@ def _confusion(test: Data) -> Picture | None:
     shares = [[cell / max(1, sum(row)) for cell in row] for row in table]
 
     def draw(axes: Axes) -> None:
-        axes.imshow(shares, cmap="Blues", vmin=0.0, vmax=1.0, aspect="auto")
+        axes.pcolormesh(shares, cmap="Blues", vmin=0.0, vmax=1.0, edgecolors="white", linewidth=1.0)
         for i, row in enumerate(table):
             for j, cell in enumerate(row):
-                axes.text(j, i, str(cell), ha="center", va="center", fontsize=7, color="white" if shares[i][j] > 0.6 else "black")
-        axes.set_xticks(range(len(names)), names, rotation=45 if len(names) > 3 else 0)
-        axes.set_yticks(range(len(names)), names)
+                color = "white" if shares[i][j] > 0.6 else "black"
+                axes.text(j + 0.5, i + 0.5, str(cell), ha="center", va="center", fontsize=7, color=color)
+        middles = [k + 0.5 for k in range(len(names))]
+        axes.set_xticks(middles, names, rotation=45 if len(names) > 3 else 0)
+        axes.set_yticks(middles, names)
+        axes.invert_yaxis()
         axes.set_xlabel("answered")
         axes.set_ylabel("true")
 

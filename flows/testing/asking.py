@@ -23,6 +23,9 @@ from models.package import Loaded
 from models.runtime import BATCH
 from models.signature import Kind
 
+ROWS = 10_000
+"""At a time."""
+
 _ROW = re.compile(r"instances\[(\d+)\]\.?")
 
 
@@ -109,7 +112,7 @@ def ask(contestants: Sequence[Contestant], wanted: Wanted, rng: np.random.Genera
     columns = list(dict.fromkeys([truth, *cuts.values(), *(column for one in contestants for column in one.columns)]))
     sample, cutting = _Sample(rng), _Cutting(cuts)
     total = labelled = 0
-    for chunk in chunks(wanted.path, columns):
+    for chunk in chunks(wanted.path, columns, ROWS):
         given = chunk.values[truth]
         kept = [place for place, value in enumerate(given) if value is not None]
         total, labelled = total + len(given), labelled + len(kept)

@@ -37,6 +37,8 @@ def command(version: str, data: Path, html: Path | None, as_json: bool, **given:
     from experiments.batch.table import table as as_table
     from flows.testing import run
 
+    if html is not None:
+        _check_folder(html)  # before the work, not after it
     here = home()
     order = _order(version, data, **given)
     found = run.run(run.Home(here.store, here.blobs, here.path / "blobs"), order, who())
@@ -109,9 +111,13 @@ def _order(
 def _write(path: Path, found: dict[str, Any]) -> None:
     from server.page.batch_test import page
 
+    _check_folder(path)
     try:
         path.write_text(page(found), encoding="utf-8")
-    except FileNotFoundError:
-        raise NotFound(f"{path}: no such directory") from None
     except OSError as error:
         raise TiltyardError(f"{path}: cannot be written: {error.strerror}") from error
+
+
+def _check_folder(path: Path) -> None:
+    if not path.parent.is_dir():
+        raise NotFound(f"{path}: no such directory")
