@@ -65,7 +65,7 @@ def _named(value: Value) -> str:
 
 def _at_quartiles(column: str, values: np.ndarray[Any, np.dtype[np.float64]]) -> Cut:
     known = values[~np.isnan(values)]
-    edges = np.unique(np.quantile(known, np.arange(1, _PARTS) / _PARTS))
+    edges = np.unique(np.quantile(known, np.arange(1, _PARTS) / _PARTS, method="lower"))
     places = np.searchsorted(edges, values, side="left")
     names = [f"≤ {edges[0]:.5g}", *(f"{a:.5g} to {b:.5g}" for a, b in pairwise(edges)), f"> {edges[-1]:.5g}"]
     if np.isnan(values).any():

@@ -16,7 +16,7 @@ from core.errors import Invalid, ModelFailed
 from core.values import Label, Output, Row, Value
 from experiments.batch.answers import Answers, Labelled, Valued
 from experiments.batch.behaviour import MOST_ROWS
-from flows.testing.classes import Classes
+from flows.testing.classes import NONE, Classes
 from models.chunks import Column, chunks
 from models.inputs import Inputs
 from models.package import Loaded
@@ -232,12 +232,22 @@ class _Labels:
         """The answers of each contestant, and which rows they are of: all, since one without an answer counts as wrong."""
         names = tuple(map(str, self._classes.labels))
         truth = np.concatenate(self._truth)
-        positive = 1 if (self._declared or len(names)) == 2 else None
+        positive = self._positive()
         found: list[Answers] = [
             Labelled(names, truth, np.concatenate(said), self._whole(shares), positive)
             for said, shares in zip(self._said, self._shares, strict=True)
         ]
         return found, np.ones(truth.size, dtype=bool)
+
+    def _positive(self) -> int | None:
+        """The last of two classes, in the version's order, or in the order of the labels where it declares none."""
+        if self._declared:
+            return 1 if self._declared == 2 else None
+        known = [label for label in self._classes.labels if label != NONE]
+        if len(known) != 2:
+            return None
+        last = max(known, key=str) if any(isinstance(label, str) for label in known) else max(known)
+        return self._classes.place(last)
 
     def _whole(self, parts: list[tuple[NDArray[np.float64], list[int]]] | None) -> NDArray[np.float64] | None:
         if parts is None:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import msgspec
 import numpy as np
 
-from core.errors import Invalid, ModelFailed, NotFound
+from core.errors import Invalid, ModelFailed
 from core.ids import VersionId
 from core.values import Label, Value
 from experiments.batch import report as reports
@@ -129,18 +129,14 @@ def _counts(gathered: Gathered) -> dict[str, Any]:
 
 def _versions(store: Store, order: Order) -> tuple[VersionId, VersionId | None]:
     """The version under test, and the one to compare with: as ordered, else the champion where that is another version."""
-    wanted = order.against or suite.other(order.suite)
+    wanted = [name for name in (order.against, suite.other(order.suite)) if name is not None]
     with store.read() as connection:
         version = registry.resolve(connection, order.version, "version")
-        try:
-            other = registry.resolve(connection, _reference(wanted or CHAMPION, version), "against")
-        except NotFound:
-            if wanted is not None:
-                raise
-            return version, None
-    if wanted is None and other == version:
-        return version, None
-    return version, other
+        named = {registry.resolve(connection, _reference(name, version), "against") for name in wanted}
+        if len(named) > 1:
+            raise Invalid(f"against: got {wanted[0]}, while the suite compares with {wanted[1]}", field="against")
+        champion = {alias.version for alias in registry.list_aliases(connection, version.model) if alias.alias == CHAMPION}
+    return version, next(iter(named or champion - {version}), None)
 
 
 def _reference(name: str, version: VersionId) -> str:

@@ -10,6 +10,7 @@ import yaml
 
 from core.errors import Invalid, Malformed
 from experiments.batch import suite
+from experiments.batch.figures import BETTER
 from experiments.batch.suite import Behaviour, Change, Latency, Memory, Suite, Threshold, other, parse, read, require
 
 WHOLE = """
@@ -58,6 +59,16 @@ def test_a_whole_suite(tmp_path: Path) -> None:
         memory=Memory(peak_mb=200),
     )
     assert other(found) == "champion"
+
+
+def test_the_page() -> None:
+    """The suite on the page can be read, and the page names every metric."""
+    page = (Path(__file__).parents[3] / "docs/testing.md").read_text()
+    found = parse(yaml.safe_load(page.partition("```yaml\n")[2].partition("```")[0]))
+    assert found.thresholds
+    assert found.invariance
+    assert found.directional
+    assert all(f"`{name}`" in page for name in BETTER)
 
 
 def test_an_empty_file_asks_nothing(tmp_path: Path) -> None:

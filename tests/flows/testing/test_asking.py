@@ -109,6 +109,16 @@ def test_a_model_that_learns_its_classes(tmp_path: Path) -> None:
     assert found.unseen == {}
 
 
+@pytest.mark.parametrize("labels", [(False, True), (2, 10), ("a", "b"), (0, "b")])
+def test_the_positive_one_of_classes_that_are_not_declared(tmp_path: Path, labels: tuple[Label, Label]) -> None:
+    """Is the last in their own order, not in that of the file."""
+    text = f"x,y\n1,{labels[1]}\n2,{labels[0]}\n3,{labels[0]}\n"
+    told = {1.0: Output(label=None), 2.0: Output(label=labels[0]), 3.0: Output(label=labels[1])}
+    (answers,) = asked(tmp_path, text, contestant(lambda row: told[row[0]])).answers
+    assert isinstance(answers, Labelled)
+    assert answers.classes[answers.positive or 0] == str(labels[1])
+
+
 def test_an_answer_without_probabilities(tmp_path: Path) -> None:
     """One row without them leaves none: metrics of a part would be taken for those of the whole."""
     told = {1.0: sure("a"), 2.0: sure("a"), 3.0: Output(label="a")}

@@ -64,6 +64,15 @@ def test_against_the_champion(world: World) -> None:
     assert world.test("cancer@1", CANCER, against="2")["against"] == "cancer@2"
 
 
+def test_a_champion_against_itself(world: World) -> None:
+    """Is no worse: the same suite serves every version of a model."""
+    demands = [
+        {"metric": name, "not_worse_than": "champion", **more} for name in ("auc", "accuracy", "f1") for more in ({}, {"margin": 0.05})
+    ]
+    found = world.test("cancer@1", CANCER, {"thresholds": demands})
+    assert [check["passed"] for check in found["checks"]] == [True] * 6
+
+
 def test_gates(world: World) -> None:
     """A poor version fails against the champion and passes what it can; each check says why."""
     suite = {
@@ -209,6 +218,13 @@ def test_a_row_that_the_model_cannot_take(world: World, change: dict[str, Any], 
         ("cancer@9", {}, {}, NotFound, "no version cancer@9"),
         ("cancer@1", {}, {"against": "next"}, NotFound, "against: model 'cancer' has no alias 'next'"),
         ("cancer@1", {}, {"against": "sugar@1"}, Invalid, "they cannot be compared"),
+        (
+            "cancer@1",
+            {"thresholds": [{"metric": "auc", "not_worse_than": "champion"}]},
+            {"against": "2"},
+            Invalid,
+            "against: got 2, while the suite compares with champion",
+        ),
         ("cancer@1", {}, {"target": "nix"}, Invalid, "has no column 'nix'"),
         ("cancer@1", {"slices": ["nix"]}, {}, Invalid, "has no column 'nix'"),
         ("cancer@1", {"positive": "nix"}, {}, Invalid, "positive: expected one of benign, malignant"),
