@@ -10,6 +10,7 @@ from scipy import special
 
 from core.errors import Refused
 from experiments.batch.answers import Answers, BoolArray, IntArray, Labelled, Valued
+from experiments.losses import LARGEST
 from experiments.methods.proportion import wilson
 from experiments.methods.summary import FloatArray
 
@@ -134,6 +135,8 @@ def _value_bin(truth: FloatArray, said: FloatArray, alpha: float) -> dict[str, A
 def _line(answers: Valued, alpha: float) -> dict[str, dict[str, float]]:
     """The regression of truth on value (Mincer and Zarnowitz 1969), with errors that need no equal variance (White 1980, HC1)."""
     n, x, y = answers.said.size, answers.said, answers.truth
+    if max(np.abs(x).max(), np.abs(y).max()) > LARGEST:
+        raise Refused("the values are too large for their squares to be represented")
     if n < 3 or np.ptp(x) == 0.0:
         raise Refused("the values do not vary, or there are fewer than 3 rows")
     centre = float(x.mean())

@@ -6,6 +6,7 @@ Colours are those of Okabe and Ito (2008), which people with any colour vision c
 from __future__ import annotations
 
 import threading
+import warnings
 from collections.abc import Callable
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -53,7 +54,8 @@ def pictures(test: Data) -> list[Picture]:
 
     # What a user's own file of settings says must not matter; to ask for the backend would import pyplot.
     settings: Any = {name: mpl.rcParamsDefault[name] for name in mpl.rcParamsDefault if name != "backend"} | _STYLE
-    with _one_at_a_time, mpl.rc_context(settings):
+    with _one_at_a_time, mpl.rc_context(settings), warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # a name in letters that the font lacks: the reader's own font has them
         return [made for draw in (_reliability, _roc, _confusion, _errors, _slices) if (made := draw(test)) is not None]
 
 

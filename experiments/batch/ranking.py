@@ -49,7 +49,7 @@ def interval(found: Area, alpha: float) -> tuple[float, float]:
     Raises Refused where the area is 0 or 1, or has no spread.
     """
     if not 0.0 < found.area < 1.0 or found.se == 0.0:
-        raise Refused("the classes are separated in a fixed way: these rows do not say how much the area varies")
+        raise Refused("all scores are alike, or they separate the classes: these rows do not say how much the area varies")
     reach = float(special.ndtri(1.0 - alpha / 2.0)) * found.se / (found.area * (1.0 - found.area))
     middle = float(special.logit(found.area))
     return float(special.expit(middle - reach)), float(special.expit(middle + reach))

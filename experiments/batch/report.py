@@ -32,6 +32,7 @@ class Figures(NamedTuple):
     document: dict[str, Any]
 
 
+@np.errstate(over="ignore", invalid="ignore", divide="ignore")  # what is beyond the range has no figure
 def report(answers: Answers, cuts: Sequence[Cut], other: Answers | None, asking: Asking) -> Figures:
     """Metrics, calibration, slices and, where `other` answered the same rows, the comparison with it."""
     metrics = figures(answers, asking)

@@ -18,7 +18,12 @@ def table(test: Data) -> str:
     parts = [_head(test), _checks(test), _metrics(test), _confusion(test), _calibration(test), _comparison(test)]
     parts += [_slices(test), _cost(test), iter(test["notes"])]
     blocks = ["\n".join(row for line in part for row in fitted(line)) for part in parts]
-    return "\n\n".join(block for block in blocks if block)
+    return "\n\n".join(printable(block) for block in blocks if block)
+
+
+def printable(text: str) -> str:
+    """The text with a space for whatever would move the cursor or colour a terminal: names come from data."""
+    return "".join(each if each.isprintable() or each == "\n" else " " for each in text)
 
 
 def outcome(test: Data) -> str:
@@ -61,9 +66,12 @@ def _metrics(test: Data) -> Iterator[str]:
     yield from grid(["METRIC", "VALUE", "INTERVAL", "BY"], rows)
     if test.get("positive") is not None:
         yield f"precision, recall, f1, auc and average_precision are of the class {test['positive']}"
-    refused = {one["refused"]: name for name, one in test["metrics"].items() if one.get("refused")}
-    for reason, name in refused.items():
-        yield f"no interval of {name}: {reason}"
+    refused: dict[str, list[str]] = {}
+    for name, one in test["metrics"].items():
+        if one.get("refused"):
+            refused.setdefault(one["refused"], []).append(name)
+    for reason, names in refused.items():
+        yield f"no interval of {', '.join(names)}: {reason}"
 
 
 def _span(one: Data) -> str:

@@ -12,21 +12,20 @@ from typing import Any, NamedTuple
 import msgspec
 import numpy as np
 
-from core.errors import Invalid, ModelFailed
+from core.errors import Invalid
 from core.ids import VersionId
-from core.values import Label, Value
+from core.values import Label
 from experiments.batch import report as reports
 from experiments.batch import slices, suite
 from experiments.batch.answers import Answers, Labelled
-from experiments.batch.behaviour import changed, judge
 from experiments.batch.bootstrap import RESAMPLES
 from experiments.batch.checks import Check, Found, checks, verdict
 from experiments.batch.figures import Asking
-from experiments.batch.suite import Behaviour, Suite
+from experiments.batch.suite import Suite
 from experiments.losses import same
 from flows import adopt
 from flows.batch_tests import whole
-from flows.testing import asking
+from flows.testing import asking, behaving
 from flows.testing.asking import Contestant, Gathered, Wanted
 from flows.testing.child import Entrant
 from flows.testing.measuring import measure
@@ -43,7 +42,7 @@ PACKAGES = ("tiltyard", "numpy", "scipy", "scikit-learn", "onnxruntime", "river"
 class Order(NamedTuple):
     """What to test on what. `target`: the column of true values, else the one that the version was registered with.
 
-    `suite_bytes` is the suite's file as it was read, None without one. `against` and `slices` add to the suite's.
+    `suite_bytes` is the suite's file as it was read, None without one. `against`: the version to compare with, where the suite names none.
     """
 
     version: str
@@ -76,6 +75,7 @@ def run(home: Home, order: Order, who: Who) -> dict[str, Any]:
     target = order.target or contestants[0].loaded.card.signature.target
     if target is None:
         raise Invalid("target: expected the column of true values: the version was registered without one", field="target")
+    behaving.check_features(contestants[0], order.suite)
     digest = _digest(order.data)
     gathered = asking.ask(contestants, Wanted(order.data, target, order.suite.slices), rng)
     ask = Asking(order.suite.alpha, RESAMPLES, rng)
@@ -109,11 +109,7 @@ def _found(
     answers, positive = _with_positive(gathered, asked.positive)
     cuts = [slices.cut(name, values) for name, values in gathered.slices.items()]
     found = reports.report(answers[0], cuts, answers[1] if len(answers) > 1 else None, ask)
-    behaviour = [
-        _behaviour(contestants[0], gathered.samples[0], one, kind, place, positive, ask)
-        for kind, each in (("invariance", asked.invariance), ("directional", asked.directional))
-        for place, one in enumerate(each)
-    ]
+    behaviour = behaving.behaviour(contestants[0], gathered.samples[0], asked, positive, ask)
     entrants = [Entrant(one.loaded.card, rows[:BATCH]) for one, rows in zip(contestants, gathered.samples, strict=True)]
     cost = measure(home.blobs_path, entrants, ask.alpha, ask.rng)
     made = checks(asked, Found(found.metrics, found.slices, found.comparison, behaviour, cost["latency"], cost["memory"]))
@@ -165,50 +161,6 @@ def _with_positive(gathered: Gathered, wanted: Label | None) -> tuple[list[Answe
             raise Invalid(f"positive: expected one of {', '.join(map(str, gathered.labels))}, got {wanted!r}", field="positive")
     answers: list[Answers] = [each._replace(positive=place) if isinstance(each, Labelled) else each for each in gathered.answers]
     return answers, None if place is None else gathered.labels[place]
-
-
-def _behaviour(
-    one: Contestant, rows: Sequence[Sequence[Value]], check: Behaviour, kind: str, place: int, positive: Label | None, ask: Asking
-) -> dict[str, Any]:
-    """One check of behaviour: the rows that the change alters, asked before and after."""
-    where = f"{kind}[{place}]"
-    names = one.inputs.names
-    if check.feature not in names:
-        raise Invalid(f"suite: {where}.feature: {one.name} has no feature {check.feature!r}; it has {', '.join(names)}", field=where)
-    column = names.index(check.feature)
-    values = [row[column] for row in rows]
-    way = check.change.ways[0]
-    name = f"{check.feature} {way}" + ("" if way == "permute" else f" {_shown(getattr(check.change, way))}")
-    did = {None: "the answer stayed", "not_fall": "the answer did not fall", "not_rise": "the answer did not rise"}[check.answer]
-    told = {"kind": kind, "name": name, "did": did, "demanded": check.share, "tolerance": check.tolerance}
-    try:
-        new = changed(values, check.change, ask.rng)
-        altered = [(row, value) for row, value in zip(rows, new, strict=True) if row[column] != value]
-        before = [row for row, _ in altered]
-        after = [[*row[:column], value, *row[column + 1 :]] for row, value in altered]
-        return {**told, **judge(check, _ask(one, before), _ask(one, _taken(one, after, check)), positive, ask.alpha)}
-    except Invalid as error:
-        raise Invalid(f"suite: {where}: {error.message}", field=where) from error
-    except ModelFailed as error:
-        return {**told, "refused": error.message}
-
-
-def _taken(one: Contestant, rows: list[list[Value]], check: Behaviour) -> list[list[Value]]:
-    """The changed rows as the model takes them; raises Invalid where the change has made of the feature what it does not take."""
-    try:
-        return one.inputs.read(None, rows) if rows else []
-    except Invalid as error:
-        raise Invalid(
-            f"change: of {check.feature} it makes what the model does not take{error.message.partition(check.feature)[2]}"
-        ) from None
-
-
-def _ask(one: Contestant, rows: Sequence[Sequence[Value]]) -> list[Any]:
-    return one.ask(rows, range(1, len(rows) + 1))
-
-
-def _shown(value: Any) -> str:
-    return msgspec.json.encode(value).decode()[:80]
 
 
 def _suite(order: Order) -> dict[str, Any]:

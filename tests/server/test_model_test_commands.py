@@ -209,13 +209,14 @@ def test_a_page(tiltyard: Run, world: World, version: str, data: str, pictures: 
 
 def test_names_from_data_are_text(tiltyard: Run, world: World) -> None:
     """Whatever columns, slices, labels and files are called, none of it becomes markup, a formula, or a line of its own."""
-    evil = "<script>alert(1)</script>$\\frac{1}{2}$\n&"
+    evil = "<script>alert(1)</script>$\\frac{1}{2}$\n\x1b[31m&都"
     frame = sets().cancer[1]
     frame = frame.assign(**{evil: ["<b>x</b>" if k % 2 else f"<img src=x onerror=alert({k % 3})>" for k in range(len(frame))]})
     frame = pd.concat([frame, frame.head(5).assign(kind='"><script>alert(2)</script>')])
     world.write("<i>.csv", frame)
     ended = tiltyard("test", "cancer@1", "<i>.csv", "--target", "kind", "--slice", evil, "--html", "evil.html")
     assert (ended.code, ended.err) == (0, "")
+    assert "\x1b" not in ended.out
     read = Read((world.folder / "evil.html").read_text())
     assert not {"script", "img", "b", "i"} & (set(read.tags) - {"b"})
     assert read.tags.count("b") == read.tags.count("figcaption")

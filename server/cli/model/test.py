@@ -34,6 +34,7 @@ def command(version: str, data: Path, html: Path | None, as_json: bool, **given:
 
     The result is kept with the version. Ends with 1 where a threshold or check of the suite is not met.
     """
+    from experiments.batch.table import printable
     from experiments.batch.table import table as as_table
     from flows.testing import run
 
@@ -47,7 +48,7 @@ def command(version: str, data: Path, html: Path | None, as_json: bool, **given:
     show(found, as_table(found), as_json=as_json)
     if found["passed"] is False:
         reasons = "; ".join(check["reason"] for check in found["checks"] if check["passed"] is False)
-        click.echo(f"tiltyard: {found['version']} failed its test: {reasons}", err=True)
+        click.echo(f"tiltyard: {found['version']} failed its test: {' '.join(printable(reasons).split())}", err=True)
         sys.exit(1)
 
 

@@ -140,3 +140,10 @@ def test_paired_shares() -> None:
     reach = z * np.sqrt((p + q - (p - q) ** 2) / 52)
     assert paired_difference(9, 2, 50) == pytest.approx((p - q - reach, p - q + reach))
     assert paired_difference(0, 2, 2)[0] >= -1.0
+
+
+def test_huge_values() -> None:
+    """Are refused a line, without a warning of the linear algebra below."""
+    for size in (1e200, 1e308):
+        found = calibration(Valued(np.array([0.0, size, -size, 1.0]), np.array([size, 1.0, 2.0, -size])), 0.05, np.random.default_rng(0))
+        assert "too large" in found["recalibration"]["refused"]

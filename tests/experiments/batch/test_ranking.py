@@ -47,7 +47,7 @@ def test_the_interval_stays_within_0_and_1() -> None:
     a = binary(40, noise=0.9)
     low, high = ranking.interval(ranking.auc(a), 0.05)
     assert 0.5 < low < ranking.auc(a).area < high < 1.0
-    with pytest.raises(Refused, match="separated"):
+    with pytest.raises(Refused, match="separate"):
         ranking.interval(ranking.auc(binary(40, noise=0.01)), 0.05)
 
 
