@@ -106,13 +106,12 @@ def _places(path: Path, columns: Sequence[Column], header: Sequence[str]) -> dic
 
 
 def _plain(value: Any) -> Value:
-    """A Parquet value: NaN is a missing number, decimals and integers beyond 64 bits are floats."""
+    """A Parquet value: NaN is a missing number, decimals and integers beyond 64 bits are floats, and what is no plain value is its text."""
     if value is None or value != value:
         return None
     if isinstance(value, Decimal) or (type(value) is int and not -(2**63) <= value < 2**63):
         return float(value)
-    found: Value = value
-    return found
+    return value if isinstance(value, str | int | float | bool) else str(value)
 
 
 def _float(cell: str) -> Value:

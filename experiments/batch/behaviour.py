@@ -10,7 +10,7 @@ from msgspec import UNSET
 
 from core.errors import Invalid
 from core.values import Label, Output, Value
-from experiments.batch.suite import Behaviour, Change
+from experiments.batch.suite import Behaviour, Change, written
 from experiments.losses import true_class
 from experiments.methods.proportion import proportion
 
@@ -27,7 +27,7 @@ def changed(values: Sequence[Value], change: Change, rng: np.random.Generator) -
     if change.set is not UNSET:
         return [change.set] * len(values)
     if change.replace is not None:
-        return [change.replace.get(_key(value), value) for value in values]
+        return [change.replace.get(written(value), value) for value in values]
     if change.permute:
         return [values[place] for place in rng.permutation(len(values))]
     numbers = _numbers(values)
@@ -109,8 +109,3 @@ def _numbers(values: Sequence[Value]) -> np.ndarray[Any, np.dtype[np.float64]]:
 def _as(value: Value, new: float) -> Value:
     """A whole number stays one where it can."""
     return int(new) if isinstance(value, int) and new.is_integer() else new
-
-
-def _key(value: Value) -> str:
-    """How a value is written in YAML as a key: `true`, `3`, `red`, `null`."""
-    return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)

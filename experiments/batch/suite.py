@@ -121,11 +121,17 @@ def read(path: Path) -> tuple[Suite, bytes]:
 def parse(document: Any) -> Suite:
     """The suite that a document says; raises Invalid naming the place."""
     try:
-        suite = msgspec.convert(document, Suite)
+        suite = msgspec.convert(_with_text_keys(document), Suite)
     except msgspec.ValidationError as error:
-        what, _, place = str(error).partition(" - at `$")
-        raise _wrong(place.rstrip("`").removeprefix(".") or "document", what[0].lower() + what[1:]) from None
+        what, _, where = str(error).partition(" - at ")
+        place = where.partition("$")[2].rstrip("`").removeprefix(".")
+        raise _wrong(place or "document", what[0].lower() + what[1:] + " as a key" * where.startswith("`key`")) from None
     return check(suite)
+
+
+def written(value: Value) -> str:
+    """How a value is written as a key of `replace`: `true`, `3`, `red`, `null`."""
+    return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def require(text: str) -> Threshold:
@@ -169,6 +175,23 @@ def check(suite: Suite) -> Suite:
 def other(suite: Suite) -> str | None:
     """The version that the suite compares with; None where it names none."""
     return suite.against or next((one.not_worse_than for one in suite.thresholds if one.not_worse_than is not None), None)
+
+
+def _with_text_keys(document: Any) -> Any:
+    """The document, the keys of every `replace` as texts: YAML makes numbers and truth values of some."""
+    if not isinstance(document, dict):
+        return document
+    checks = {kind: document[kind] for kind in ("invariance", "directional") if isinstance(document.get(kind), list)}
+    return {**document, **{kind: [_with_text_keys_of(one) for one in each] for kind, each in checks.items()}}
+
+
+def _with_text_keys_of(check: Any) -> Any:
+    if not isinstance(check, dict) or not isinstance(check.get("change"), dict):
+        return check
+    change = check["change"]
+    if not isinstance(change.get("replace"), dict):
+        return check
+    return {**check, "change": {**change, "replace": {written(old): new for old, new in change["replace"].items()}}}
 
 
 def _check_threshold(one: Threshold, where: str) -> None:

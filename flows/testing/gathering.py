@@ -49,10 +49,11 @@ class Sample:
 
     def add(self, rows: Sequence[tuple[list[Value], ...]]) -> None:
         """Rows, each as every contestant takes it."""
-        for row in rows:
+        places = self._rng.integers(0, self._seen + 1 + np.arange(len(rows))).tolist()
+        for row, place in zip(rows, places, strict=True):
             if len(self._held) < MOST_ROWS:
                 self._held.append((self._seen, row))
-            elif (place := int(self._rng.integers(0, self._seen + 1))) < MOST_ROWS:
+            elif place < MOST_ROWS:
                 self._held[place] = (self._seen, row)
             self._seen += 1
 

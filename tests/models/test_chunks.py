@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -56,6 +57,13 @@ def test_values_of_a_parquet_file(tmp_path: Path, rows: int) -> None:
     }
     (chunk,) = chunks(path, [Column("i", "int"), Column("i", "float")], 10)
     assert list(chunk.values) == [Column("i", "int"), Column("i", "float")]
+
+
+def test_what_is_no_plain_value(tmp_path: Path) -> None:
+    """Dates, lists and bytes are their texts: a column of them can cut slices, and a model that is handed one is told which row it is."""
+    path = tmp_path / "data.parquet"
+    pd.DataFrame({"day": [date(2026, 5, 3)], "list": [[1, 2]], "bytes": [b"x"]}).to_parquet(path)
+    assert read(path, {"day": None, "list": None, "bytes": "str"}) == {"day": ["2026-05-03"], "list": ["[1, 2]"], "bytes": ["b'x'"]}
 
 
 def test_one_column_as_two_kinds(tmp_path: Path) -> None:

@@ -61,6 +61,19 @@ def test_a_whole_suite(tmp_path: Path) -> None:
     assert other(found) == "champion"
 
 
+def test_keys_of_replace_are_texts() -> None:
+    """Whatever YAML makes of them."""
+    found = parse(yaml.safe_load("invariance: [{feature: x, change: {replace: {3: 2, yes: no, null: 0, 0.5: a, red: blue}}}]"))
+    assert found.invariance[0].change.replace == {"3": 2, "true": False, "null": 0, "0.5": "a", "red": "blue"}
+
+
+def test_an_anchor_that_contains_itself(tmp_path: Path) -> None:
+    """Is no suite, and no endless one."""
+    (tmp_path / "suite.yaml").write_text("slices: &a [*a]")
+    with pytest.raises((Invalid, Malformed)):
+        read(tmp_path / "suite.yaml")
+
+
 def test_the_page() -> None:
     """The suite on the page can be read, and the page names every metric."""
     page = (Path(__file__).parents[3] / "docs/testing.md").read_text()
@@ -104,7 +117,7 @@ BEHAVIOUR = "feature: x, change: {add: 1}"
         ("slices: [a, a]", "slices", "once"),
         ("- 1", "document", "expected `object`"),
         ("nonsense: 1", "document", "`nonsense`"),
-        ("on: 1", "document", "expected `str`"),
+        ("on: 1", "document", "expected `str` as a key"),
         ("invariance: [{feature: x, change: {}}]", "invariance[0].change", "got 0"),
         ("invariance: [{feature: x, change: {set: 1, add: 1}}]", "invariance[0].change", "got 2"),
         ("invariance: [{feature: x, change: {noise: 0}}]", "invariance[0].change.noise", "above 0"),
@@ -115,7 +128,7 @@ BEHAVIOUR = "feature: x, change: {add: 1}"
         (f"directional: [{{{BEHAVIOUR}}}]", "directional[0].answer", "not_fall or not_rise"),
         ("latency: {p99_ms: 0}", "latency.p99_ms", "above 0"),
         ("memory: {peak_mb: .nan}", "memory.peak_mb", "finite"),
-        ("slices: &a [*a]", "slices[0]", "expected `str`"),
+        ("slices: &a [a, [b]]", "slices[1]", "expected `str`"),
     ],
 )
 def test_what_will_not_do(text: str, place: str, said: str) -> None:
