@@ -38,3 +38,12 @@ def newest(connection: sa.Connection, version: VersionId, limit: int) -> list[Ba
     query = sa.select(batch_tests).where(batch_tests.c.model == version.model, batch_tests.c.version == version.number)
     rows = connection.execute(query.order_by(batch_tests.c.id.desc()).limit(limit))
     return [BatchTestRow(row.id, version, row.at, row.by, row.passed, row.body) for row in rows]
+
+
+def find(connection: sa.Connection, version: VersionId, number: int | None) -> BatchTestRow | None:
+    """The version's test of that number, its newest for None; None where there is none."""
+    query = sa.select(batch_tests).where(batch_tests.c.model == version.model, batch_tests.c.version == version.number)
+    if number is not None:
+        query = query.where(batch_tests.c.id == number)
+    row = connection.execute(query.order_by(batch_tests.c.id.desc()).limit(1)).one_or_none()
+    return None if row is None else BatchTestRow(row.id, version, row.at, row.by, row.passed, row.body)

@@ -48,6 +48,22 @@ def delong(labels: ArrayLike, left: ArrayLike, right: ArrayLike, *, alpha: float
     return DeLong(areas[0], areas[1], t_test(estimate, math.sqrt(variance), math.inf, 0.0, "two-sided", alpha))
 
 
+def area(labels: ArrayLike, scores: ArrayLike) -> tuple[float, FloatArray]:
+    """The area under one ROC curve, and what each row adds to its error: the squares of the second (rows,) add up to DeLong's variance.
+
+    Those of several scores of the same rows may be averaged and subtracted, and their squares are then the variance of that. Raises
+    Invalid and Refused as `delong` does, but for a lack of spread.
+    """
+    positive = _labels(labels)
+    of_positive, of_negative = _placements(_scores(scores, "scores", positive.size), positive)
+    m, n = of_positive.size, of_negative.size
+    found = float(of_positive.sum()) / (2.0 * m * n)
+    parts = np.empty(positive.size)
+    parts[positive] = (of_positive / (2.0 * n) - found) / math.sqrt(m * (m - 1.0))
+    parts[~positive] = (of_negative / (2.0 * m) - found) / math.sqrt(n * (n - 1.0))
+    return found, parts
+
+
 def _placements(scores: FloatArray, positive: NDArray[np.bool_]) -> tuple[FloatArray, FloatArray]:
     """For each positive row twice the negatives below it, for each negative twice the positives above it; ties count once."""
     high, low = np.sort(scores[positive]), np.sort(scores[~positive])

@@ -11,11 +11,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from msgspec.structs import asdict
-from scipy import special
 
 from core.clock import to_rfc3339
-from core.errors import Invalid, Refused
+from core.errors import Refused
 from experiments.methods import always_valid, delong, mcnemar, paired
+from experiments.methods.proportion import proportion
 from experiments.methods.summary import FloatArray, Summary
 from experiments.shadows import verdict as shadow_verdict
 from experiments.shadows.agreement import Totals, quantile_bounds
@@ -67,16 +67,6 @@ def report(totals: Totals, pairs: Pairs) -> dict[str, Any]:
         "looks": {"made": looked.looks, "last": None if looked.at is None else to_rfc3339(looked.at), "every_seconds": EVERY_SECONDS},
         "notes": [*NOTES, *older],
     }
-
-
-def proportion(number: int, of: int, alpha: float = ALPHA) -> dict[str, Any]:
-    """A share with its exact two-sided interval at confidence 1 − alpha (Clopper and Pearson 1934); None where `of` is 0."""
-    if not 0 <= number <= of:
-        raise Invalid(f"number: expected from 0 to {of}, got {number}", field="number")
-    share = number / of if of else None
-    lower = float(special.betaincinv(number, of - number + 1, alpha / 2.0)) if number else 0.0
-    upper = float(special.betaincinv(number + 1, of - number, 1.0 - alpha / 2.0)) if number < of else 1.0
-    return {"number": number, "of": of, "share": share, "lower": lower if of else None, "upper": upper if of else None}
 
 
 def _latency(totals: Totals) -> dict[str, Any]:

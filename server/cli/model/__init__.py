@@ -11,6 +11,8 @@ _COMMANDS = {
     "pull": "server.cli.model.pull",
     "list": "server.cli.model.cards:list_models",
     "show": "server.cli.model.cards:show_model",
+    "test": "server.cli.model.test",
+    "tests": "server.cli.model.test:list_tests",
     "compare": "server.cli.model.compare",
     "score": "server.cli.model.score",
     "search": "server.cli.model.search",

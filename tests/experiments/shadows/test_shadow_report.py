@@ -16,9 +16,10 @@ from sklearn.metrics import roc_auc_score
 from core.errors import Invalid
 from core.values import Output
 from experiments.methods import summary
+from experiments.methods.proportion import proportion
 from experiments.shadows.agreement import Pair, Totals, add
 from experiments.shadows.evidence import Looked, Shown, Track
-from experiments.shadows.report import Pairs, proportion, report
+from experiments.shadows.report import Pairs, report
 from experiments.shadows.table import table
 from experiments.text import WIDTH
 

@@ -1,0 +1,1 @@
+"""Pages for people: reports as one self-contained file."""
