@@ -6,6 +6,7 @@ scikit-learn, nothing that is measured of memory would be the version's.
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from collections.abc import Sequence
@@ -15,9 +16,11 @@ from time import perf_counter
 
 import msgspec
 
+from core.settings import from_environment
 from core.values import Value
 from models.card import Card
 from models.package import Loaded, load
+from models.remote.servers import from_settings
 from models.runtime import BATCH
 from store.blobs import Blobs
 
@@ -56,13 +59,14 @@ class Measured(msgspec.Struct, frozen=True):
 
 def measure(order: Order) -> Measured:
     """What it costs; raises what loading and predicting do."""
-    read_blob = Blobs(Path(order.blobs)).get
+    read_blob, settings = Blobs(Path(order.blobs)).get, from_environment(os.environ)
+    remotes = from_settings(settings.remotes, settings.remote_token_files)
     _forget_peak()
     before = _peak()
-    first = load(order.entrants[0].card, read_blob)
+    first = load(order.entrants[0].card, read_blob, remotes)
     rate = _rate(first, order.entrants[0].rows)
     after = _peak()
-    loaded = [first, *(load(one.card, read_blob) for one in order.entrants[1:])]
+    loaded = [first, *(load(one.card, read_blob, remotes) for one in order.entrants[1:])]
     seconds = _in_turns(loaded, [one.rows for one in order.entrants])
     return Measured(seconds, rate, None if before is None or after is None else after - before)
 

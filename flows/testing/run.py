@@ -29,6 +29,7 @@ from flows.testing import asking, behaving
 from flows.testing.asking import Contestant, Gathered, Wanted
 from flows.testing.child import Entrant
 from flows.testing.measuring import measure
+from models.remote.servers import NONE, Remotes
 from models.runtime import BATCH
 from routing.changes import Who
 from store import audit, batch_tests, registry
@@ -56,11 +57,12 @@ class Order(NamedTuple):
 
 
 class Home(NamedTuple):
-    """Where versions are kept; `blobs_path` is the directory of `blobs`."""
+    """Where versions are kept; `blobs_path` is the directory of `blobs`, `remotes` are the servers that models may be on."""
 
     store: Store
     blobs: Blobs
     blobs_path: Path
+    remotes: Remotes = NONE
 
 
 def run(home: Home, order: Order, who: Who) -> dict[str, Any]:
@@ -94,7 +96,7 @@ def run(home: Home, order: Order, who: Who) -> dict[str, Any]:
 
 
 def _contestants(home: Home, version: VersionId, other: VersionId | None) -> list[Contestant]:
-    load = adopt.loader(home.store, home.blobs)
+    load = adopt.loader(home.store, home.blobs, home.remotes)
     found = [asking.contestant(str(each), load(each)) for each in (version, other) if each is not None]
     if len(found) > 1 and found[0].classifies != found[1].classifies:
         said = [f"{one.name} answers {'labels' if one.classifies else 'values'}" for one in found]

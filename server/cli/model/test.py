@@ -42,7 +42,7 @@ def command(version: str, data: Path, html: Path | None, as_json: bool, **given:
         _check_folder(html)  # before the work, not after it
     here = home()
     order = _order(version, data, **given)
-    found = run.run(run.Home(here.store, here.blobs, here.path / "blobs"), order, who())
+    found = run.run(run.Home(here.store, here.blobs, here.path / "blobs", here.remotes), order, who())
     if html is not None:
         _write(html, found)
     show(found, as_table(found), as_json=as_json)
