@@ -42,6 +42,9 @@ Loss: TypeAlias = Callable[[sa.Connection, Entry], None]
 RECORD = "record"
 """The reader that folds events into facts."""
 
+WATCH = "watch"
+"""The reader that looks for drift."""
+
 MOST_CRASHES = 2
 """An event at which a reader has crashed this often is put aside."""
 

@@ -14,9 +14,9 @@ from core.errors import Conflict
 from core.settings import Settings
 from core.values import START, Position
 from flows import deploy
-from flows.adopt import ALIVE_SECONDS
+from flows.adopt import ALIVE_SECONDS, GONE_SECONDS
 from flows.deploy import Order, Place
-from flows.follow import RECORD, decode
+from flows.follow import RECORD, WATCH, decode
 from flows.known import Known
 from flows.shadow import ShadowName, mirrored, parse_reader, save_totals, totals_of
 from journal import segments
@@ -29,6 +29,9 @@ from store.engine import Store
 PROVEN_SECONDS = 60.0
 """A plan of this age that is served somewhere is not to blame for a worker that cannot serve it."""
 
+DEATH_SECONDS = 3600.0
+"""How long a version that workers died of is not tried again, where there is no other plan to go back to."""
+
 LINGER_SECONDS = 10.0
 """How long after its last plan a shadow may still find requests that were answered by that plan."""
 
@@ -36,10 +39,14 @@ _log = logging.getLogger("tiltyard.housekeep")
 
 
 def begin_readers(store: Store, directory: Path) -> None:
-    """The readers that every home has start at the beginning of the journal; so do those that stand behind its end."""
+    """The readers that every home has: `record` starts at the journal's beginning, `watch` with what comes from now on.
+
+    Those that stand behind the end start at the beginning.
+    """
     end = segments.end(directory)
     with store.write() as connection:
         positions.begin(connection, RECORD, START, 0.0)
+        positions.begin(connection, WATCH, end, 0.0)
         for reader, row in positions.every(connection).items():
             if row.position > end:
                 _log.error(
@@ -72,7 +79,8 @@ def send_back(place: Place, clock: Clock) -> None:
         what = failure["version"] or "the plan"
         reason = f"sent back: {what} failed on worker {worker}: {failure['reason']}"
         try:
-            deploy.rollback(place, failure["endpoint"], None, Order(Who("tiltyard", now, reason), if_match=failure["plan"]))
+            order = Order(Who("tiltyard", now, reason), if_match=failure["plan"])
+            deploy.rollback(place, failure["endpoint"], None, order, failure["version"])
             _log.error("%s: %s", failure["endpoint"], reason)
         except Conflict as error:
             # Another plan is current by now, or there is none to go back to: then it stays as it is, and says so in `status`.
@@ -85,7 +93,7 @@ def _proven(connection: sa.Connection, endpoint: str, number: int, reports: dict
 
 
 def keep_journal(store: Store, directory: Path, settings: Settings, clock: Clock) -> None:
-    """Close a segment that is large enough; delete what all have read and is old; at the cap overtake shadows, and nobody else."""
+    """Close a segment that is large enough; delete what all have read and is old; at the cap overtake shadows and `watch`, nobody else."""
     end = segments.end(directory)
     if end.offset >= settings.segment_bytes:
         rotate(directory, end.segment)
@@ -93,11 +101,12 @@ def keep_journal(store: Store, directory: Path, settings: Settings, clock: Clock
         rows = positions.every(connection)
     least = min((row.position for row in rows.values()), default=Position(1, 0))
     segments.expire(directory, least, clock() - settings.retention_seconds)
-    must = min((row.position for reader, row in rows.items() if parse_reader(reader) is None), default=None)
+    must = min((row.position for reader, row in rows.items() if reader != WATCH and parse_reader(reader) is None), default=None)
     if segments.size(directory) > settings.journal_cap_bytes and must is not None:
         for name in map(parse_reader, rows):
             if name is not None:
                 _drop(store, directory, name, Position(must.segment, 0))
+        _pass_over(store, WATCH, Position(must.segment, 0))
         segments.overtake(directory, must, settings.journal_cap_bytes)
 
 
@@ -115,9 +124,21 @@ def retire_shadows(store: Store, directory: Path, clock: Clock) -> None:
 
 
 def forget_workers(store: Store, clock: Clock) -> None:
-    """Delete the reports of workers that are long gone."""
+    """Delete the reports of workers that are long gone; later those of workers that died while they loaded a version."""
+    now = clock()
     with store.write() as connection:
-        workers.forget(connection, clock() - 10 * ALIVE_SECONDS)
+        gone = [
+            worker
+            for worker, (seen, report) in workers.alive(connection, 0.0).items()
+            if seen < now - (DEATH_SECONDS if "loading" in report else GONE_SECONDS)
+        ]
+        workers.forget(connection, gone)
+
+
+def forget_all_workers(store: Store) -> None:
+    """Delete all reports: those of a server that has ended say nothing of the one that begins."""
+    with store.write() as connection:
+        workers.forget(connection, workers.alive(connection, 0.0).keys())
 
 
 def _drop(store: Store, directory: Path, name: ShadowName, until: Position) -> None:
@@ -131,6 +152,16 @@ def _drop(store: Store, directory: Path, name: ShadowName, until: Position) -> N
         save_totals(connection, name, replace(totals, dropped=totals.dropped + dropped))
         positions.advance(connection, name.reader, row.position, until, at)
     _log.warning("shadow %s was overtaken at the journal's cap: %s requests dropped", name.reader, dropped)
+
+
+def _pass_over(store: Store, reader: str, until: Position) -> None:
+    """Move a reader on to `until`: what it never saw is missing in what it counts, and in nothing else."""
+    with store.write() as connection:
+        row = positions.get(connection, reader)
+        if row is None or row.position >= until:
+            return
+        positions.advance(connection, reader, row.position, until, row.at)
+    _log.warning("%s was overtaken at the journal's cap", reader)
 
 
 def _count(connection: sa.Connection, directory: Path, name: ShadowName, start: Position, until: Position, at: float) -> tuple[int, float]:

@@ -2,32 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import msgspec
-import sqlalchemy as sa
-
-from core.clock import to_rfc3339
-from core.errors import Invalid
-from core.ids import VersionId, check_name, parse_version
+from core.ids import VersionId, check_name
 from core.values import START, Position
-from flows import known
 from flows.learning.learners import learner_reader
-from models import dependencies
+from flows.registry import adding, pointing, rules, showing
+from flows.registry.adding import NOTHING_SAID
+from models import about as abouts
 from models.about import About
-from models.card import Card
-from models.learner.settings import Learning
-from models.sample import Sample
-from models.signature import Feature
+from models.package import Package
 from routing.changes import Who
-from store import audit, positions, registry
+from store import audit, positions
 from store.blobs import Blobs
 from store.engine import Store
-from store.registry import VersionRow
 
-NOTHING_SAID = About()
+show_version = showing.show_version
 
 
 def register(
@@ -37,107 +29,58 @@ def register(
     path: Path,
     who: Who,
     *,
-    sample: Path | Sample | None = None,
-    target: str | None = None,
     alias: str | None = None,
-    trust_pickle: bool = False,
-    learning: Learning = None,
-    trusted: Collection[str] = (),
-    features: Sequence[Feature] | None = None,
     about: About = NOTHING_SAID,
     journal_end: Callable[[], Position] = lambda: START,
+    **asked: Any,
 ) -> VersionId:
-    """The next version of `model`, made from the file or factory at `path`; raises Rejected, Invalid or Malformed with the reason.
+    """The next version of `model`, made from the file, factory or remote model that `path` names.
 
-    `about` is what people say of it, `trusted` are types that a skops file may hold beside those that are always allowed,
-    `features` what is known of its inputs where there is no sample.
-    Where it learns, its learner begins at `journal_end`: with what comes from now on.
+    `asked` is what `models.building.build` takes beside the path. `about` is what people say of the version. Raises Rejected, Invalid or
+    Malformed with the reason, and what `check` and `add` raise.
     """
-    check_name(model, "model")
-    if alias is not None:
-        check_alias(alias)
+    check(store, model, alias, about)
+    from flows.watching.losses import with_losses
     from models.building import build  # here, because workers load what they never build
 
-    built = build(path, sample=sample, target=target, trust_pickle=trust_pickle, learning=learning, trusted=trusted, features=features)
+    built = with_losses(build(path, **asked))
     # Blobs first: a version that can be seen can be loaded.
     for content in built.blobs.values():
         blobs.put(content)
-    return add(store, model, built.card, who, alias=alias, about=about, journal_end=journal_end)
+    return add(store, blobs, model, built, who, alias=alias, about=about, journal_end=journal_end)
+
+
+def check(store: Store, model: str, alias: str | None, about: About) -> None:
+    """Raises Invalid, NotFound or Conflict where no version can be registered like that: before anything that takes long."""
+    check_name(model, "model")
+    abouts.check(about)
+    adding.check_parents(store, about)
+    if alias is not None:
+        rules.check_new(store, model, pointing.check_alias(alias))
 
 
 def add(
     store: Store,
+    blobs: Blobs,
     model: str,
-    card: Card,
+    package: Package,
     who: Who,
     *,
     alias: str | None = None,
     about: About = NOTHING_SAID,
     journal_end: Callable[[], Position] = lambda: START,
 ) -> VersionId:
-    """The next version of `model`, whose blobs are stored, with this card; see `register`."""
+    """The next version of `model`, of a package whose blobs are stored.
+
+    Where it learns, its learner begins at `journal_end`: with what comes from now on. Raises NotFound where a parent does not exist,
+    Conflict where `alias` has a rule: no new version meets one.
+    """
+    card = package.card
     with store.write() as connection:
-        version = registry.add_version(connection, model, known.encode(card), who.by, who.at, known.encode(about))
+        version = adding.add(connection, blobs, model, package, who.by, who.at, about)
         audit.write(connection, who.at, who.by, "model.register", str(version), source=card.source, digest=card.source_digest)
         if card.learns:
             positions.begin(connection, learner_reader(version), journal_end(), who.at)
         if alias is not None:
-            _point(connection, version, alias, who)
+            pointing.point(connection, version, alias, who)
     return version
-
-
-def set_alias(store: Store, version: str, alias: str, who: Who) -> VersionId:
-    """Point `alias` of the version's model at it; moving an alias never moves traffic."""
-    check_alias(alias)
-    found = parse_version(version)
-    with store.write() as connection:
-        _point(connection, found, alias, who)
-    return found
-
-
-def check_alias(alias: str) -> str:
-    """`alias` where it can be one: a name that is not a number, which would be taken for a version."""
-    check_name(alias, "alias")
-    if alias.isdigit():
-        raise Invalid(f"alias: expected a name that is not a number, got {alias!r}", field="alias")
-    return alias
-
-
-def list_models(store: Store) -> list[dict[str, Any]]:
-    """Every model with its versions' number and its aliases."""
-    with store.read() as connection:
-        return [_model(connection, name) for name in registry.list_models(connection)]
-
-
-def show_model(store: Store, model: str) -> dict[str, Any]:
-    """A model, its aliases and the cards of all its versions; raises NotFound."""
-    with store.read() as connection:
-        versions = [_describe(connection, row) for row in registry.list_versions(connection, model)]
-        return {**_model(connection, model), "versions": versions}
-
-
-def show_version(store: Store, reference: str) -> dict[str, Any]:
-    """The card of `credit@3` or `credit@champion`; raises NotFound."""
-    with store.read() as connection:
-        version = registry.resolve(connection, reference, "version")
-        return _describe(connection, registry.version_row(connection, version))
-
-
-def _describe(connection: sa.Connection, row: VersionRow) -> dict[str, Any]:
-    """A version as the API shows it: its aliases, who registered it when, and its card."""
-    aliases = [alias.alias for alias in registry.list_aliases(connection, row.version.model) if alias.version == row.version]
-    card, about = known.decode_card(row.card), msgspec.json.decode(row.about)
-    warnings = dependencies.differing(card)
-    said = {"version": str(row.version), "aliases": aliases, "at": to_rfc3339(row.at), "by": row.by, "about": about}
-    return {**said, **msgspec.to_builtins(card), **({"warnings": warnings} if warnings else {})}
-
-
-def _model(connection: sa.Connection, model: str) -> dict[str, Any]:
-    versions = registry.list_versions(connection, model)
-    aliases = {row.alias: str(row.version) for row in registry.list_aliases(connection, model)}
-    return {"model": model, "latest": str(versions[-1].version), "count": len(versions), "aliases": aliases}
-
-
-def _point(connection: sa.Connection, version: VersionId, alias: str, who: Who) -> None:
-    registry.set_alias(connection, version, alias, who.by, who.at)
-    audit.write(connection, who.at, who.by, "model.alias", str(version), alias=alias)

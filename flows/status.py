@@ -125,7 +125,12 @@ def _learners(facts: Facts, journal: Path, plan: Plan) -> dict[str, dict[str, An
 
 
 def _worker(worker: str, seen: float, report: dict[str, Any], plan: Plan) -> dict[str, Any]:
-    failed = [one for one in report["failed"] if one["endpoint"] == plan.endpoint]
-    warnings = [one for one in report.get("warnings", ()) if one["version"] in plan.versions]
-    number = report["plans"].get(plan.endpoint)
-    return {"id": worker, "plan": number, "seen": to_rfc3339(seen), "failed": failed, "warnings": warnings, "breakers": {}}
+    return {
+        "id": worker,
+        "plan": report["plans"].get(plan.endpoint),
+        "seen": to_rfc3339(seen),
+        "failed": [one for one in report["failed"] if one["endpoint"] == plan.endpoint],
+        "warnings": [one for one in report.get("warnings", ()) if one["version"] in plan.versions],
+        "breakers": report.get("breakers", {}).get(plan.endpoint, {}),
+        "open": report.get("open", {}).get(plan.endpoint, {}),
+    }

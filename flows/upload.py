@@ -28,6 +28,7 @@ from core.ids import VersionId
 from flows import known, register
 from models.about import About
 from models.card import Card
+from models.package import Package
 from routing.changes import Who
 from store.blobs import Blobs
 from store.engine import Store
@@ -163,7 +164,7 @@ def keep(store: Store, blobs: Blobs, folder: Path, wanted: Wanted, who: Who) -> 
     for role, digest in card.blobs.items():
         if blobs.take(folder / role) != digest:
             raise Rejected(f"{order.file}: its {role} is not the one that the card names")
-    return register.add(store, wanted.model, card, who, alias=wanted.alias, about=wanted.about)
+    return register.add(store, blobs, wanted.model, Package(card, {}), who, alias=wanted.alias, about=wanted.about)
 
 
 def check_digest(text: str) -> str:
@@ -192,11 +193,12 @@ def _enter(folder: Path) -> Slot | None:
 
 
 def _build(folder: Path, order: Order) -> tuple[Card, dict[str, bytes]]:
+    from flows.watching.losses import with_losses
     from models.building import build as build_package  # here, because workers load what they never build
 
     sample = None if order.sample is None else folder / order.sample
     try:
-        package = build_package(folder / order.file, sample=sample, target=order.target, trust_pickle=False, trusted=order.trusted)
+        package = with_losses(build_package(folder / order.file, sample=sample, target=order.target, trusted=order.trusted))
     except MemoryError:
         raise Rejected(f"{order.file}: it takes more memory than an upload may (TILTYARD_UPLOAD_MEMORY_BYTES)") from None
     return package.card, package.blobs

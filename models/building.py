@@ -5,39 +5,42 @@ Whatever the kind of model, it becomes a draft: the form to store, the signature
 
 from __future__ import annotations
 
+import pickle
 import platform
 import sys
 import warnings
-from collections.abc import Collection, Sequence
-from importlib.metadata import version
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, get_args
 
 import msgspec
 
 from core.errors import Invalid, ModelFailed, Rejected, TiltyardError
-from core.values import Output, Row
-from models import artefact, factory, golden, graph
+from core.values import Output, Row, Value
+from models import artefact, factory, golden, graph, provenance
 from models import sample as samples
-from models.artefact import Format, Source
+from models.artefact import Format, Source, TreeFormat
 from models.card import Card
 from models.compile import TOLERANCES, Artefact, Compiled, compile_estimator
-from models.draft import Draft
-from models.estimator import Layout, describe, fitted_count, fitted_names, layouts, takes_text
+from models.draft import UNCHECKED, Draft, take
+from models.estimator import Layout, arranger, describe, fitted_count, fitted_names, layouts, takes_text
 from models.learner.settings import Learning
 from models.onnx_runtime import OnnxRuntime
-from models.package import Package, load
+from models.outputs import check, only, refuse_several
+from models.package import Package, Tried, load
 from models.parity import CLOSE, SAME, largest
 from models.profile import profile
+from models.remote.description import NO_OUTPUTS, Role
+from models.remote.registering import Wanted, from_remote, is_remote
+from models.remote.servers import NONE, Remotes
 from models.runtime import whole
 from models.sample import Sample
-from models.signature import Feature, Signature, Task, infer, numbered, unseen
+from models.signature import Feature, Signature, Task
 from models.sklearn_runtime import SklearnRuntime
 
 NO_SAMPLE = "no sample: served natively, no parity, no golden rows, no profile"
-NO_SAMPLE_ONNX = "no sample: no golden rows, no profile"
 PACKAGES = ("numpy", "onnxruntime", "scikit-learn", "skl2onnx", "skops")
-RIVER = ("river",)
+"""What every version is made or served with."""
 PROBABLE = 1e-3
 """How far a row's probabilities may be from adding up to 1, before they are taken for scores of another kind."""
 
@@ -45,32 +48,44 @@ PROBABLE = 1e-3
 def build(
     path: Path,
     *,
-    sample: Path | Sample | None,
-    target: str | None,
-    trust_pickle: bool,
-    learning: Learning = None,
+    sample: Path | Sample | None = None,
+    target: str | None = None,
+    trust_pickle: bool = False,
     trusted: Collection[str] = (),
     features: Sequence[Feature] | None = None,
+    learning: Learning = None,
+    output: int | None = None,
+    classes: Sequence[str] | None = None,
+    remotes: Remotes = NONE,
+    remote_outputs: Mapping[Role, str] = NO_OUTPUTS,
 ) -> Package:
     """Audits, compiles where parity holds, profiles and packages the model at `path`, then loads the package once.
 
-    `path` is a model file, or a function in a Python file (`model.py:build`). `sample` is a CSV or Parquet file of rows that the
-    model knows, or such rows, `target` its column of true values. `trusted` are types that the operator allows in a skops file beside
-    `artefact.ALLOWED`; `features` what is known of the model's inputs where there is no sample. Raises Rejected where the model may not
-    or cannot be served, Invalid or Malformed where the sample or what is asked of its learning will not do.
+    `path` is a model file, a function in a Python file (`model.py:build`), or a model on one of the servers `remotes`
+    (`remote:staging/credit`), of which `remote_outputs` may say which output is what. `sample` is a CSV or Parquet file of rows that the
+    model knows, or such rows, `target` its column of true values; `features` is what is known of the model's inputs where there is no
+    sample. `trusted` are types that the operator allows in a skops file beside `artefact.ALLOWED`. `output` chooses among the outputs of
+    a model of several, counted from 0; `classes` names the classes of a file of trees in the order of their numbers. Raises Rejected
+    where the model may not or cannot be served, Invalid or Malformed where the sample or what is asked of the model will not do.
     """
-    source = _made(path) if factory.is_factory(path) else artefact.read(path, trust_pickle=trust_pickle, trusted=trusted)
+    source = _source(path, trust_pickle, trusted)
     table = samples.read(sample) if isinstance(sample, Path) else sample
     try:
         with warnings.catch_warnings(record=True) as caught:  # those of converters say nothing that parity does not
             warnings.simplefilter("always")
-            draft = _draft(source, table, target, learning, features)
-            return _finish(source, draft, [*draft.notes, *_older(caught)])
+            draft = _draft(source, table, target, features, Asked(learning, output, classes, remote_outputs), remotes)
+            return _finish(source, draft, [*draft.notes, *_older(caught)], _truths(table, target), remotes)
     except ModelFailed as error:
         tried = "a row of zeros; if it needs other values, give a sample" if table is None else "its own sample"
         raise Rejected(f"{source.name}: {error.message}, tried on {tried}") from error
     except Rejected as error:
         raise Rejected(f"{source.name}: {error.message}") from error
+
+
+def _source(path: Path, trust_pickle: bool, trusted: Collection[str]) -> Source:
+    if is_remote(path):
+        return Source(str(path), "remote", b"", "")
+    return _made(path) if factory.is_factory(path) else artefact.read(path, trust_pickle=trust_pickle, trusted=trusted)
 
 
 def _made(path: Path) -> Source:
@@ -79,17 +94,55 @@ def _made(path: Path) -> Source:
     return Source(made.name, "pickle", made.data, artefact.digest(made.source), made.source)
 
 
-def _draft(source: Source, table: Sample | None, target: str | None, learning: Learning, known: Sequence[Feature] | None = None) -> Draft:
+class Asked(NamedTuple):
+    """What is asked of a model beyond serving it, each of one kind of model only."""
+
+    learning: Learning
+    output: int | None
+    classes: Sequence[str] | None
+    remote_outputs: Mapping[Role, str]
+
+
+def _draft(
+    source: Source, table: Sample | None, target: str | None, known: Sequence[Feature] | None, asked: Asked, remotes: Remotes
+) -> Draft:
+    if source.format == "remote":
+        _check_asked(source, asked._replace(remote_outputs=NO_OUTPUTS))
+        return from_remote(source.name, table, target, Wanted(remotes, asked.remote_outputs))
+    if source.format in get_args(TreeFormat):
+        from models.tree_building import from_trees  # here, because it needs treelite, and most models do not
+
+        _check_asked(source, asked._replace(output=None, classes=None))
+        return from_trees(source, table, target, asked.output, asked.classes)
     original = None if source.format == "onnx" else artefact.load_estimator(source.data, source.format, source.trusted)
     if _is_river(original):
         from models.river_building import from_river  # here, because it needs River, and most models do not
 
-        return from_river(source, original, table, target, learning)
-    if learning is not None:
-        raise Invalid(f"learn: only a River model learns while it serves, and {source.name} holds none", field="learn")
+        _check_asked(source, asked._replace(learning=None))
+        river = from_river(source, original, table, target, asked.learning)
+        return river._replace(packages=("river", *provenance.packages(original)))
+    _check_asked(source, asked if original is None else asked._replace(output=None))
     if original is None:
         return _from_onnx(source, table, target, known)
-    return _from_estimator(source, original, table, target, known)
+    draft = _from_estimator(source, original, table, target, known, asked.output)
+    pandas = ("pandas",) if draft.layout == "frame" else ()
+    return draft._replace(parameters=provenance.parameters(original), packages=(*provenance.packages(original), *pandas))
+
+
+def _check_asked(source: Source, asked: Asked) -> None:
+    """Raises Invalid where something is asked that the kind of model cannot do."""
+    if asked.learning is not None:
+        raise Invalid(f"learn: only a River model learns while it serves, and {source.name} holds none", field="learn")
+    if asked.output is not None:
+        raise Invalid(
+            f"output: only one of scikit-learn's or a file of trees has several outputs, and {source.name} is none", field="output"
+        )
+    if asked.classes is not None:
+        raise Invalid(f"classes: only a file of trees numbers its classes, and {source.name} is none", field="classes")
+    if asked.remote_outputs:
+        raise Invalid(
+            f"remote_output: only a model on another server has outputs to name, and {source.name} is none", field="remote_output"
+        )
 
 
 def _is_river(model: Any) -> bool:
@@ -101,16 +154,24 @@ def _is_river(model: Any) -> bool:
     return is_river(model)
 
 
-def _from_estimator(source: Source, original: Any, table: Sample | None, target: str | None, known: Sequence[Feature] | None) -> Draft:
+def _from_estimator(
+    source: Source, given: Any, table: Sample | None, target: str | None, known: Sequence[Feature] | None, output: int | None
+) -> Draft:
+    original = given if output is None else only(given, output)
     task, classes = describe(original)
+    refuse_several(original)
     if table is None and known is None and takes_text(original):
         raise Rejected("the model takes text, and which columns hold it is not known; give a sample")
-    features, chosen, notes = _take(table, fitted_names(original), fitted_count(original), target, known)
+    features, chosen, notes = take(table, fitted_names(original), fitted_count(original), target, known)
     signature = Signature(features, task, classes, target)
     rows = chosen.rows() if chosen else [signature.blank()]
-    data, form = _storable(source, original)
     fitted, *cheaper = layouts(original, signature)
+    data, form = _storable(source, original, cut=output is not None)
     outputs = whole(SklearnRuntime(original, signature, fitted), rows)
+    if output is not None:
+        asked = arranger(signature, fitted)(rows)
+        check(original.predict(asked), given.predict(asked), output)
+        notes = [f"answers output {output} of a model of several", *notes]
     stored = source._replace(data=data, format=form)
     layout, apart = _layout(stored, signature, [*cheaper, fitted], rows, outputs)
     if chosen is None:
@@ -136,46 +197,27 @@ def _from_onnx(source: Source, table: Sample | None, target: str | None, known: 
     model = graph.parse(source.data)
     described = graph.describe(model)
     names = tuple(feature.name for feature in described.features) if described.named else None
-    features, chosen, notes = _take(table, names, len(described.features), target, known or described.features)
+    features, chosen, notes = take(table, names, len(described.features), target, known or described.features)
     task: Task = "classification" if described.classifies else "regression"
     signature = Signature(features, task, described.classes, target)
     rows = chosen.rows() if chosen else [signature.blank()]
     outputs, left_out = _answers(model, signature, rows)
-    notes = [*([] if chosen else [NO_SAMPLE_ONNX]), *left_out, *notes]
+    notes = [*([] if chosen else [UNCHECKED]), *left_out, *notes]
     tolerance = SAME if graph.is_double(model) else CLOSE
     return Draft(model.SerializeToString(), "onnx", None, None, tolerance, signature, chosen, outputs, notes)
 
 
-def _take(
-    table: Sample | None, names: Sequence[str] | None, count: int | None, target: str | None, known: Sequence[Feature] | None
-) -> tuple[tuple[Feature, ...], Sample | None, list[str]]:
-    """The features of a model that was fitted on `names` or on `count` columns, and its part of the sample."""
-    if table is None:
-        return _told(names, count, known), None, []
-    chosen, extra = samples.select(table, names=names, count=count, target=target)
-    notes = [f"columns of the sample that the model does not take: {', '.join(extra)[:500]}"] if extra else []
-    return infer(chosen.columns), chosen, notes
+def _storable(source: Source, original: Any, *, cut: bool) -> tuple[bytes, Format]:
+    """The native form to keep: skops wherever it can hold the model, so that no pickle is loaded again.
 
-
-def _told(names: Sequence[str] | None, count: int | None, known: Sequence[Feature] | None) -> tuple[Feature, ...]:
-    """The features of a model without a sample: those that are known, where they are those that it was fitted on."""
-    if known is not None:
-        told = [feature.name for feature in known]
-        if (names is not None and sorted(told) != sorted(names)) or (count is not None and len(told) != count):
-            raise Rejected(f"the model takes {list(names or numbered(count or 0))[:10]}, and is said to take {told[:10]}")
-        by_name = {feature.name: feature for feature in known}
-        return tuple(by_name[name] for name in names or told)
-    if names is None and count is None:
-        raise Rejected("the model does not say how many columns it takes; give a sample")
-    return unseen(names or numbered(count or 0))
-
-
-def _storable(source: Source, original: Any) -> tuple[bytes, Format]:
-    """The native form to keep: skops wherever it can hold the model, so that no pickle is loaded again."""
-    if source.format == "skops":
+    What was `cut` to one output is not what stands in the file.
+    """
+    if source.format == "skops" and not cut:
         return source.data, "skops"
     data = artefact.dump_skops(original)
-    return (source.data, "pickle") if data is None else (data, "skops")
+    if data is not None:
+        return data, "skops"
+    return (pickle.dumps(original) if cut else source.data), "pickle"
 
 
 def _layout(
@@ -217,7 +259,12 @@ def _probable(output: Output) -> bool:
     return min(shares) >= -PROBABLE and abs(sum(shares) - 1) <= PROBABLE
 
 
-def _finish(source: Source, draft: Draft, notes: Sequence[str]) -> Package:
+def _truths(table: Sample | None, target: str | None) -> list[Value] | None:
+    """The true values of the sample's rows, where they are known."""
+    return None if table is None or target is None else table.columns[target]
+
+
+def _finish(source: Source, draft: Draft, notes: Sequence[str], truths: list[Value] | None, remotes: Remotes) -> Package:
     """The package, once it has been loaded as a worker will load it."""
     contents = {"artefact": draft.data}
     if source.code is not None and draft.format in ("pickle", "river"):
@@ -225,21 +272,24 @@ def _finish(source: Source, draft: Draft, notes: Sequence[str]) -> Package:
     if draft.sample is not None:
         contents["golden"] = msgspec.json.encode(golden.choose(draft.sample.rows(), draft.outputs))
     blobs = {role: artefact.digest(content) for role, content in contents.items()}
+    packages = {*PACKAGES, *draft.packages, *(("treelite",) if draft.format == "treelite" else ())}
     card = Card(
         signature=draft.signature,
         format=draft.format,
         layout=draft.layout,
         blobs=blobs,
         compiled=draft.compiled,
-        profile=profile(draft.signature, draft.sample.columns, draft.outputs) if draft.sample else None,
+        profile=profile(draft.signature, draft.sample.columns, draft.outputs, truths) if draft.sample else None,
         tolerance=draft.tolerance,
-        versions={"python": platform.python_version(), **{name: version(name) for name in (*PACKAGES, *(RIVER if draft.river else ()))}},
+        versions={"python": platform.python_version(), **provenance.versions_of(packages)},
         source=source.name,
-        source_digest=source.digest,
+        source_digest=source.digest or blobs["artefact"],
         seconds_per_row=0.0,
         notes=tuple(notes),
         river=draft.river,
+        parameters=draft.parameters,
         trusted=artefact.unlisted(draft.data) if source.trusted and draft.format == "skops" else (),
     )
-    loaded = load(card, {blobs[role]: content for role, content in contents.items()}.__getitem__)
-    return Package(msgspec.structs.replace(card, seconds_per_row=loaded.seconds_per_row), contents)
+    loaded = load(card, {blobs[role]: content for role, content in contents.items()}.__getitem__, remotes)
+    tried = None if truths is None else Tried(draft.outputs, truths)
+    return Package(msgspec.structs.replace(card, seconds_per_row=loaded.seconds_per_row), contents, tried)

@@ -1,4 +1,4 @@
-"""One reader's process: follow the journal for `record`, a learner or a shadow until told to stop.
+"""One reader's process: follow the journal for `record`, `watch`, a learner or a shadow until told to stop.
 
 python -P -m server.reader NAME [--careful]   (settings from the environment)
 """
@@ -15,22 +15,28 @@ import time
 
 import sqlalchemy as sa
 
-from core.errors import Conflict, Rejected, TiltyardError, Unavailable
+from core.errors import Conflict, ModelFailed, Rejected, TiltyardError, Unavailable
 from core.ids import VersionId, parse_version
 from flows.adopt import loader
 from flows.facts import record
-from flows.follow import IDLE_SECONDS, RECORD, Follower
+from flows.follow import IDLE_SECONDS, RECORD, WATCH, Follower
 from flows.learning.learners import parse_learner
 from flows.learning.swap import Swapper
 from flows.shadow import ShadowName, ShadowRunner, parse_reader
 from flows.views.view import parse_view_reader
 from journal.lookup import Lookup
 from journal.writer import Writer
+from models.package import Loaded
 from server.home import Home, clock, from_env, open_existing
 from server.idle import Idle
 from server.processes import NOT_NOW, die_with_parent, supervisor
 
 RECORD_BATCH = 5000
+
+WATCH_BATCH = 2000
+
+WATCH_PAUSE_SECONDS = 0.2
+"""Between two steps of `watch` that keep up: a hundred rows are counted in the time of a few."""
 
 RECORD_PAUSE_SECONDS = 0.1
 """Between two transactions of `record` that keep up: what a transaction costs whatever it holds is then shared by more events."""
@@ -50,6 +56,8 @@ def run(home: Home, name: str, *, careful: bool) -> None:
     learner = parse_learner(name)
     if learner is not None:
         _learn(home, learner, careful=careful)
+    if name == WATCH:
+        _watch(home, careful=careful)
     view = parse_view_reader(name)
     if view is not None:
         _features(home, view, careful=careful)
@@ -102,7 +110,7 @@ def _shadow(home: Home, name: ShadowName, *, careful: bool) -> None:
     os.nice(10)
     _limit_memory(home.settings.shadow_memory_bytes)
     version = parse_version(name.version)
-    loaded = loader(home.store, home.blobs)(version)
+    loaded = _answering(home, version)
     swapper = Swapper(home.store, home.blobs.get, home.snapshot_key, every=SNAPSHOT_SECONDS)
     for reason in swapper.catch_up({version: loaded}).values():
         # Compared is what learns, and not what it was before.
@@ -115,6 +123,14 @@ def _shadow(home: Home, name: ShadowName, *, careful: bool) -> None:
             time.sleep(follower.idle)
 
 
+def _answering(home: Home, version: VersionId) -> Loaded:
+    """The version of a shadow, once it answers. Until then requests wait for it: a remote server may be down, and no event is to blame."""
+    try:
+        return loader(home.store, home.blobs, home.remotes)(version)
+    except ModelFailed as error:
+        raise Unavailable(f"{version} cannot answer now: {error.message}") from error
+
+
 def _features(home: Home, view: str, *, careful: bool) -> None:
     os.nice(5)
     from flows.views.generation import Bench  # here, because other readers need no River
@@ -124,6 +140,21 @@ def _features(home: Home, view: str, *, careful: bool) -> None:
     while True:
         if not reader.step():
             time.sleep(IDLE_SECONDS)
+
+
+def _watch(home: Home, *, careful: bool) -> None:
+    os.nice(10)
+    from flows.watching.watch import Watcher  # here, because other readers need no statistics
+    from flows.watching.windows import measures
+
+    watcher = Watcher(home.store, measures(home.settings), Lookup(home.journal).get)
+    follower = Follower(home.store, home.journal, WATCH, careful=careful)
+    while True:
+        read = follower.step(watcher.work, WATCH_BATCH)
+        if not read and watcher.due and follower.settled:
+            follower.store(watcher.effect())
+        if not read or (read < WATCH_BATCH and not follower.careful):
+            time.sleep(max(WATCH_PAUSE_SECONDS, follower.idle))
 
 
 def _limit_memory(most: int) -> None:

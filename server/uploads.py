@@ -70,8 +70,7 @@ class Uploads:
         one: dict[str, str] = {name: values[-1] for name, values in given.items() if name != "tag"}
         alias = one.get("alias")
         wanted = Wanted(check_name(model, "model"), digests.sha256_of(environ.get("HTTP_REPR_DIGEST")), alias, _about(given))
-        if alias is not None:
-            register.check_alias(alias)
+        self._away(lambda: register.check(self._worker.home.store, model, alias, wanted.about))
         order = Order(file, None, one.get("target"), self._worker.home.settings.trusted)
         if order.target is not None and "sample" not in one:
             raise Invalid("target: it names a column of a sample; give the sample's digest as well", field="target")

@@ -130,7 +130,7 @@ class Swapper:
         if row is None:
             return
         try:
-            runtime = self._revive(one.card, row)
+            runtime = revive(one.card, row, self._key, self._read_blob)
             one.seconds_per_row = seconds_per_row(runtime, self._row(version, one.card), budget=0.0, timer=time.thread_time)
         except BaseException as error:  # of the model, of the key or of a blob: it must not keep this process from its other versions
             why = error.message if isinstance(error, TiltyardError) else reason(error)
@@ -140,15 +140,6 @@ class Swapper:
             self.published = {**self.published, version: row.published}
             self.failed = {other: failed for other, failed in self.failed.items() if other != version}
         self._due[version] = self._timer() + PAUSE * (self._effort() - before)
-
-    def _revive(self, card: Card, row: ServedRow) -> Runtime:
-        """What answers by the snapshot; raises Rejected."""
-        from models.river_runtime import RiverRuntime  # here, because most workers never need River
-
-        snapshot.verify(snapshot.read_key(self._key), str(row.version), row.number, row.position, row.river, row.artefact, row.signature)
-        code = None if card.river is None else card.river.code
-        model = factory.revive(row.artefact, code, package.code_of(card, self._read_blob), river=row.river)
-        return RiverRuntime(model, card.signature)
 
     def _row(self, version: VersionId, card: Card) -> Row:
         """What a snapshot is tried on before anybody is answered by it."""
@@ -163,6 +154,16 @@ class Swapper:
         if before is None or before.reason != failed.reason:
             _log.error("snapshot %s of %s cannot be served, the one before it goes on: %s", failed.snapshot, version, failed.reason)
         self.failed = {**self.failed, version: failed}
+
+
+def revive(card: Card, row: ServedRow, key: Path, read_blob: Callable[[str], bytes]) -> Runtime:
+    """What answers by the snapshot; raises Rejected where it is none that a learner of this home has stored."""
+    from models.river_runtime import RiverRuntime  # here, because most workers never need River
+
+    snapshot.verify(snapshot.read_key(key), str(row.version), row.number, row.position, row.river, row.artefact, row.signature)
+    code = None if card.river is None else card.river.code
+    model = factory.revive(row.artefact, code, package.code_of(card, read_blob), river=row.river)
+    return RiverRuntime(model, card.signature)
 
 
 def _learning(loaded: Mapping[VersionId, Loaded]) -> dict[VersionId, Loaded]:

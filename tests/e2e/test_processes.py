@@ -20,7 +20,7 @@ def test_sigterm_ends_everything_quickly_with_exit_code_0(fresh: Worlds) -> None
     server = fresh.server().start()
     server.create("credit", {"control": ("dia@1", 1)}, shadows={"next": {"version": "dia@2"}})
     for _ in range(4):
-        eventually(lambda: len(server.readers()) == 2, "record and the shadow run")
+        eventually(lambda: len(server.readers()) == 3, "record, watch and the shadow run")
         start = time.monotonic()
         server.stop()
         took = time.monotonic() - start

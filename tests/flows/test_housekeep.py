@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from core import events
-from core.events import PINNED, Predicted
+from core.events import PINNED, Predicted, Tick
 from core.settings import Settings
 from core.values import Output, Position
 from flows import deploy, housekeep
 from flows.deploy import ShadowSpec
-from flows.follow import RECORD
+from flows.follow import RECORD, WATCH
 from flows.shadow import ShadowName, totals_of
 from journal import segments
 from journal.writer import Writer
@@ -156,13 +156,13 @@ def test_shadows_retire(bare: World, journal: Path) -> None:
         return set(housekeep.wanted_readers(bare.store))
 
     housekeep.retire_shadows(bare.store, journal, lambda: 100.0)
-    assert readers() == {RECORD, NEXT.reader}
+    assert readers() == {RECORD, WATCH, NEXT.reader}
     with bare.store.write() as connection:
         positions.advance(connection, NEXT.reader, Position(1, 0), segments.end(journal), 5.0)
     housekeep.retire_shadows(bare.store, journal, lambda: 11.0)
-    assert readers() == {RECORD, NEXT.reader}
+    assert readers() == {RECORD, WATCH, NEXT.reader}
     housekeep.retire_shadows(bare.store, journal, lambda: 11.1)
-    assert readers() == {RECORD}
+    assert readers() == {RECORD, WATCH}
 
 
 def test_a_shadow_in_use_stays(bare: World, journal: Path) -> None:
@@ -181,3 +181,33 @@ def test_workers_are_forgotten(bare: World) -> None:
     housekeep.forget_workers(bare.store, lambda: 52.0)
     with bare.store.read() as connection:
         assert workers.alive(connection, 0.0) == {}
+
+
+def test_watch_begins_with_what_comes_from_now_on(bare: World, tmp_path: Path) -> None:
+    """A home that has served before is not read again from its beginning; where the reader stands, it goes on."""
+    writer = Writer(tmp_path / "journal")
+    for _ in range(2):
+        writer.append(events.encode(Tick(1.0)))
+        housekeep.begin_readers(bare.store, tmp_path / "journal")
+        with bare.store.read() as connection:
+            rows = positions.every(connection)
+    end = segments.end(tmp_path / "journal")
+    writer.close()
+    assert rows[RECORD].position == Position(1, 0)
+    assert Position(1, 0) < rows[WATCH].position < end
+
+
+def test_watch_is_overtaken_at_the_cap(bare: World, journal: Path) -> None:
+    """What it counts is no reason to fill the disk: it is moved on to where `record` is, and below the cap it is waited for."""
+
+    def segment() -> int:
+        with bare.store.read() as connection:
+            return positions.every(connection)[WATCH].position.segment
+
+    keep(bare, journal, 10**9)
+    advance_record(bare, journal)
+    keep(bare, journal, 10**9)
+    assert segment() == 1
+    keep(bare, journal, 10)
+    assert segment() == 2
+    assert segments.segments(journal) == [2]

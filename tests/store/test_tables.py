@@ -36,6 +36,7 @@ def test_plans_are_a_chain(store: Store) -> None:
         assert plans.history(connection, "credit", 9) == [plan(2), plan(1)]
         assert plans.current(connection, "credit") == plan(2)
         assert plans.current_numbers(connection) == {"credit": 2}
+        assert [plans.in_force(connection, "credit", at) for at in (1.0, 1.9, 2.0, 9.0)] == [plan(1), plan(1), plan(2), plan(2)]
 
 
 def test_an_endpoint_is_created_once(store: Store) -> None:
@@ -52,6 +53,7 @@ def test_what_does_not_exist(store: Store) -> None:
         for ask in (
             lambda: plans.current(connection, "credit"),
             lambda: plans.get(connection, "credit", 1),
+            lambda: plans.in_force(connection, "credit", 1.0),
             lambda: plans.history(connection, "credit", 1),
             lambda: registry.version_row(connection, VersionId("credit", 1)),
             lambda: registry.list_versions(connection, "credit"),
@@ -194,7 +196,7 @@ def test_workers(store: Store) -> None:
         workers.report(connection, "w1", 9.0, {"plans": {"credit": 2}})
         workers.report(connection, "w2", 2.0, {})
         assert workers.alive(connection, 5.0) == {"w1": (9.0, {"plans": {"credit": 2}})}
-        workers.forget(connection, 9.0)
+        workers.forget(connection, ["w2"])
         assert set(workers.alive(connection, 0.0)) == {"w1"}
 
 

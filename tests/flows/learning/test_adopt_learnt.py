@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from core.errors import Unavailable
 from flows.adopt import RETRY_SECONDS, Adopter, loader
 from flows.deploy import ArmSpec, create, set_arms
+from flows.learning import swap
 from flows.learning.swap import Swapper
 from flows.serving import Routes
 from models.pool import Pool
@@ -147,8 +148,8 @@ def test_a_plan_waits_for_no_snapshot_of_another_version(
     serve(learning, "e")
     node.poll()
     learning.publish(1, taught(1))
-    loading, go_on, revive = threading.Event(), threading.Event(), swapper._revive
-    monkeypatch.setattr(swapper, "_revive", lambda *given: (loading.set(), go_on.wait(10.0), revive(*given))[2])
+    loading, go_on, revive = threading.Event(), threading.Event(), swap.revive
+    monkeypatch.setattr(swap, "revive", lambda *given: (loading.set(), go_on.wait(10.0), revive(*given))[2])
     thread = threading.Thread(target=node.adopter.follow_learners)
     thread.start()
     try:

@@ -1,0 +1,1 @@
+"""Batch scoring: a version answers a file of rows as it answers them online."""
