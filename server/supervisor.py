@@ -128,7 +128,7 @@ class Supervisor:
             (1.0, lambda: housekeep.keep_journal(home.store, home.journal, home.settings, clock)),
             (5.0, lambda: housekeep.retire_shadows(home.store, home.journal, clock)),
             (60.0, lambda: housekeep.forget_workers(home.store, clock)),
-            (60.0, lambda: upload.sweep(home.uploads)),
+            (10.0, lambda: upload.sweep(home.uploads)),
             (60.0, lambda: features.forget_generations(home.store, home.views, clock)),
         ]
         self._due = [0.0] * len(self._chores)

@@ -11,8 +11,9 @@ import pytest
 from tests.e2e.real_server import Reply, Server, Worlds, eventually
 
 SCOPES = ("predict", "outcome", "operate", "admin")
-WANTED = {"predict": "predict", "outcome": "outcome", "example": "outcome", "event": "outcome", "operate": "operate"}
-"""By what is asked for, the least scope that may. Nothing learns here, and nobody reads events: who gets so far is told that."""
+WANTED = {"predict": "predict", "outcome": "outcome", "example": "outcome", "event": "outcome", "operate": "operate", "upload": "operate"}
+"""By what is asked for, the least scope that may. Nothing learns here, no stream is read, uploads lack digests: who may is told so."""
+TOLD = {"example": "not-learning", "event": "stream-not-found", "upload": "digest-missing"}
 HASTE = 2.0
 """Seconds within which every worker knows that a token was revoked: it is read each second."""
 
@@ -46,6 +47,8 @@ def ask(server: Server, token: str | None, what: str, rows: list[dict[str, float
         return server.request("POST", "/v1/models/dia/learn", {"features": rows[0], "label": 1}, headers)
     if what == "event":
         return server.request("POST", "/v1/events/clicks", {"values": {"unit": "u"}}, headers)
+    if what == "upload":
+        return server.request("POST", "/v1/samples?format=csv", b"a\n1\n", {"Content-Type": "application/octet-stream", **headers})
     return server.request("GET", "/v1/endpoints", None, headers)
 
 
@@ -55,7 +58,7 @@ def test_a_scope_includes_those_before_it_and_no_other(guarded: Server, rows: li
     """403 that names the scope needed, or the answer."""
     reply = ask(guarded, scope, what, rows)
     if SCOPES.index(scope) >= SCOPES.index(WANTED[what]):
-        assert reply.status in (200, 202) or reply.json["code"] == {"example": "not-learning", "event": "stream-not-found"}.get(what)
+        assert reply.status in (200, 202) or reply.json["code"] == TOLD.get(what)
     else:
         assert (reply.status, reply.json["code"]) == (403, "scope")
         assert WANTED[what] in reply.json["detail"]
