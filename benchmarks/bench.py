@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 
-from benchmarks import features, follow, learning, load, reports, site
+from benchmarks import features, follow, learning, load, registry, reports, site
 from benchmarks.load import Load, get
 from benchmarks.site import Site
 from benchmarks.steps import steps
@@ -40,6 +40,8 @@ def main() -> None:
         print(f"record: {follow.record(home):,.0f} events/s (aim: 20,000)")
     with _home() as home:
         reports.tell(home)
+    with _home() as home:
+        registry.tell(home)
     features.tell()
     learning.tell()
     with _home() as home, site.serving(home) as plain:

@@ -10,6 +10,8 @@ TiltyardError
 ├── Forbidden          a token without the scope
 ├── Rejected           an artefact that may not or cannot be loaded
 ├── ModelFailed        a model raised, or its output is not usable
+│   ├── TimedOut       it was asked and did not answer in time
+│   └── Crowded        it was not asked: too many wait for it already
 ├── Unavailable        cannot be done now, may be later
 │   └── JournalError   the journal could not take or keep a record
 └── Refused            a statistic that may not be computed from this
@@ -83,6 +85,18 @@ class ModelFailed(TiltyardError):
     """A model raised, or answered something that is not usable (wrong count, not finite)."""
 
     code = "model-failed"
+
+
+class TimedOut(ModelFailed):
+    """A model that was asked and did not answer in time, or whose threads are all held by calls that do not return."""
+
+    code = "model-timed-out"
+
+
+class Crowded(ModelFailed):
+    """A model that was not asked, since those who came before still wait for it: none of its own failures."""
+
+    code = "model-crowded"
 
 
 class Unavailable(TiltyardError):

@@ -19,6 +19,8 @@ FORCED = 4
 """An operator chose the arm."""
 PINNED = 8
 """The client named the version: outside any experiment."""
+HELD_OUT = 16
+"""The unit belongs to the holdout, which one version serves whatever the plan does to others."""
 
 
 class Predicted(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="p"):

@@ -36,6 +36,18 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     quarantine_seconds: Annotated[float, Meta(description="How long an outcome waits for its unit before it is quarantined.", ge=0)] = 60.0
     shadow_memory_bytes: Annotated[int, Meta(description="Memory limit of one shadow process.", ge=2**28)] = 2 * 2**30
     learner_memory_bytes: Annotated[int, Meta(description="Memory limit of one learner's process.", ge=2**28)] = 4 * 2**30
+    remotes: Annotated[str, Meta(description="Servers of remote models: NAME=URL, comma-separated.")] = ""
+    remote_token_files: Annotated[str, Meta(description="Files with the bearer tokens of remotes: NAME=FILE, comma-separated.")] = ""
+    predict_timeout_seconds: Annotated[
+        float, Meta(description="Seconds that a model may take for a request, beyond what its rows took when it was loaded.", gt=0, le=_DAY)
+    ] = 2.0
+    load_timeout_seconds: Annotated[float, Meta(description="Seconds that a worker may take to load a version.", gt=0, le=_DAY)] = 120.0
+    breaker_calls: Annotated[int, Meta(description="How many of an arm's last calls its breaker looks at.", ge=2, le=1000)] = 20
+    breaker_share: Annotated[float, Meta(description="Share of them that opens it where they failed or were slow.", gt=0, le=1)] = 0.5
+    breaker_slow_seconds: Annotated[
+        float, Meta(description="A call is slow that takes so much longer than its rows took when the model was loaded.", gt=0, le=_DAY)
+    ] = 1.0
+    breaker_open_seconds: Annotated[float, Meta(description="How long a breaker stays open at first.", gt=0, le=_DAY)] = 5.0
     watch_window_rows: Annotated[int, Meta(description="Rows of a window in which drift is looked for.", ge=200, le=100_000)] = 1000
     watch_window_seconds: Annotated[float, Meta(description="Age at which a window of at least 200 rows is judged.", gt=0)] = _DAY
     watch_false_alarm_rate: Annotated[float, Meta(description="Probability of a false alarm in a window of a version.", gt=0, lt=1)] = 0.001

@@ -8,15 +8,19 @@ while does not count as gone.
 from __future__ import annotations
 
 import logging
+import math
+import os
 import threading
 from collections.abc import Callable, Collection, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
+from sqlalchemy.exc import OperationalError
 
 from core.clock import Clock
-from core.errors import TiltyardError
+from core.errors import Rejected, TiltyardError
 from core.ids import VersionId, parse_version
+from core.settings import Settings
 from experiments.metric import LABEL
 from flows import known
 from flows.facts.trials import decode_design
@@ -27,6 +31,8 @@ from models import package
 from models.card import Card
 from models.package import Loaded
 from models.pool import Pool
+from models.remote.servers import NONE, Remotes
+from routing.breaker import DEFAULT_LIMITS, Limits
 from routing.plan import CONTROL, Plan
 from store import experiments, plans, registry, workers
 from store.blobs import Blobs
@@ -37,19 +43,45 @@ RETRY_SECONDS = 5.0
 """How long after a version could not be loaded it is tried again."""
 ALIVE_SECONDS = 5.0
 """A worker that has not reported for this long counts as gone."""
+GONE_SECONDS = 50.0
+"""One that has not reported for this long is no more, whatever process has its id by now."""
+MOST_DEATHS = 2
+"""So many workers may die while they load a version that none has loaded lately; then it counts as one that cannot be loaded."""
 
 _log = logging.getLogger("tiltyard.adopt")
 
 
-def loader(store: Store, blobs: Blobs) -> Callable[[VersionId], Loaded]:
-    """A function that loads a registered version, ready to serve."""
+def loader(store: Store, blobs: Blobs, remotes: Remotes = NONE, slowest: float = math.inf) -> Callable[[VersionId], Loaded]:
+    """A function that loads a registered version, ready to serve; where no `remotes` are given, none that is on another server.
+
+    It raises Rejected where a row takes longer than `slowest` seconds.
+    """
 
     def load(version: VersionId) -> Loaded:
         with store.read() as connection:
             card = known.decode_card(registry.version_row(connection, version).card)
-        return package.load(card, blobs.get)
+        loaded = package.load(card, blobs.get, remotes)
+        if loaded.seconds_per_row > slowest:
+            raise Rejected(f"it takes {loaded.seconds_per_row:.3g} s for a row, and {slowest:g} s is the most (predict_timeout_seconds)")
+        return loaded
 
     return load
+
+
+def limits_of(settings: Settings) -> Limits:
+    """What opens breakers by these settings."""
+    return Limits(settings.breaker_calls, settings.breaker_share, settings.breaker_slow_seconds, settings.breaker_open_seconds)
+
+
+def runs(process: int) -> bool:
+    """Whether there is such a process."""
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
 
 
 def declared_metrics(connection: sa.Connection) -> frozenset[str]:
@@ -57,16 +89,31 @@ def declared_metrics(connection: sa.Connection) -> frozenset[str]:
     return frozenset({LABEL, *(metric.name for row in experiments.list_all(connection) for metric in decode_design(row.design).metrics)})
 
 
+class _Loading(NamedTuple):
+    """The version that is being loaded, and since when."""
+
+    version: str
+    since: float
+
+
+class _Later(Exception):
+    """Another worker is about to find out whether the version can be loaded."""
+
+
 class Adopter:
     """Keeps one worker's routes at the current plans and their learning versions at the newest snapshots, and reports what it serves."""
 
-    def __init__(self, store: Store, pool: Pool, routes: Routes, worker: str, clock: Clock, swapper: Swapper) -> None:
+    def __init__(
+        self, store: Store, pool: Pool, routes: Routes, worker: str, clock: Clock, swapper: Swapper, limits: Limits = DEFAULT_LIMITS
+    ) -> None:
         self._store = store
         self._pool = pool
         self._routes = routes
         self._worker = worker
         self._clock = clock
         self._swapper = swapper
+        self._limits = limits
+        self._loading: _Loading | None = None
         self._known = Known()
         self._seen: dict[str, int] = {}
         self._former: dict[str, Plan] = {}
@@ -99,13 +146,16 @@ class Adopter:
     def report(self) -> None:
         """Say what is served here, and that this worker is alive: due every `HEARTBEAT_SECONDS`, and before the first `poll`."""
         with self._reporting:
-            with self._switching:
-                served = [route.plan for route in self._routes.by_endpoint.values() if self._serves(route.plan)]
-                failed = [one for failures in self._failed.values() for one in failures]
-            body = {"plans": {plan.endpoint: plan.plan for plan in served}, "failed": failed, **self._learnt()}
+            body = self._body()
             # A store that somebody else writes to must not hold up a switch: only reports wait for each other.
             with self._store.write() as connection:
                 workers.report(connection, self._worker, self._clock(), body)
+
+    def _body(self) -> dict[str, Any]:
+        with self._switching:
+            served = [route.plan for route in self._routes.by_endpoint.values() if self._serves(route.plan)]
+            failed = [one for failures in self._failed.values() for one in failures]
+        return {"plans": {plan.endpoint: plan.plan for plan in served}, "failed": failed, **self._learnt(), **self._standing()}
 
     def _adopt(self, endpoint: str, number: int) -> None:
         try:
@@ -113,16 +163,67 @@ class Adopter:
                 plan = self._known.plan(connection, endpoint, number)
                 needed = [*plan.versions, *(shadow.version for shadow in plan.shadows.values())]
                 cards = {version: self._known.card(connection, version) for version in needed}
-            failed = self._pool.ensure([parse_version(version) for version in sorted(plan.versions)])
+            failed: dict[VersionId, str] = {}
+            for version in sorted(plan.versions):
+                failed.update(self._load(parse_version(version)))
             # Before it is served: nobody is to be answered by what it was before it learnt.
             failed.update(self._swapper.catch_up(self._unserved(plan)))
             with self._switching:
                 self._switch(plan, cards, failed)
+        except _Later:
+            self._routes.refuse(endpoint)
+            return
         except TiltyardError as error:
             with self._switching:
                 self._refuse(endpoint, number, {"": error.message})
         # Not before: where the store could not be read, the next poll tries again.
         self._seen[endpoint] = number
+
+    def _load(self, version: VersionId) -> dict[VersionId, str]:
+        """Load it where it is not; the reason where that failed. Raises _Later where another worker has to go first."""
+        if version not in self._pool.loaded():
+            try:
+                deaths = self._claim(str(version))
+            except OperationalError as error:
+                _log.warning("that %s is loaded cannot be said: %s", version, error.orig)
+                deaths = None
+            if deaths is not None:
+                return {version: f"{deaths} workers died while they loaded it"}
+        try:
+            return self._pool.ensure([version])
+        finally:
+            self._loading = None
+
+    def _claim(self, version: str) -> int | None:
+        """Say that this worker loads the version; how many have died of it, where those are too many.
+
+        A model may take its process with it (a crash of native code, the kernel's answer to too little memory). So one that none has
+        loaded yet is tried by one worker while the others serve on, and who comes after one that died sees what it was at. What others have
+        loaded can be loaded: whoever died meanwhile died of something else.
+        """
+        with self._reporting, self._store.write() as connection:
+            others = {worker: one for worker, one in workers.alive(connection, 0.0).items() if worker != self._worker}
+            if any(version in report.get("loaded", ()) for _, report in others.values()):
+                return None
+            since = self._clock() - GONE_SECONDS
+            on_it = [
+                seen > since and runs(report["loading"]["process"])
+                for seen, report in others.values()
+                if report.get("loading", {}).get("version") == version
+            ]
+            if on_it.count(False) >= MOST_DEATHS:
+                return on_it.count(False)
+            # Where a server begins nobody serves yet, and none has died: all load at once.
+            if any(on_it) and (self._routes.by_endpoint or not all(on_it)):
+                raise _Later
+            self._loading = _Loading(version, self._clock())
+            workers.report(connection, self._worker, self._clock(), self._body())
+        return None
+
+    def overdue(self, seconds: float) -> str | None:
+        """The version that is being loaded for longer than so many seconds; None where there is none."""
+        loading = self._loading
+        return loading.version if loading is not None and self._clock() - loading.since > seconds else None
 
     def _switch(self, plan: Plan, cards: Mapping[str, Card], failed: Mapping[VersionId, str]) -> None:
         serving = self._routes.by_endpoint.get(plan.endpoint)
@@ -130,7 +231,9 @@ class Adopter:
             # A worker that has nothing older to go on with serves what it could load: control answers for the others.
             missing = {version: package.unloaded(cards[str(version)], reason) for version, reason in failed.items()}
             signatures = {version: card.signature for version, card in cards.items()}
-            route = make_route(plan, lambda version: missing.get(version) or self._pool.get(version), signatures.__getitem__)
+            route = make_route(
+                plan, lambda version: missing.get(version) or self._pool.get(version), signatures.__getitem__, self._limits, serving
+            )
             if serving is not None and serving.plan.plan != plan.plan:
                 self._former[plan.endpoint] = serving.plan
             self._routes.adopt(route)
@@ -161,6 +264,22 @@ class Adopter:
         found = {str(version): one.served.snapshot for version, one in served.items() if one.card.learns}
         published = {str(version): at for version, at in self._swapper.published.items() if version in served}
         told = {"snapshots": found, "snapshots_published": published, "snapshots_failed": failed}
+        return {key: value for key, value in told.items() if value}
+
+    def _standing(self) -> dict[str, Any]:
+        """What is loaded and what is being loaded; by endpoint and arm the state of its breaker, and why it is not closed."""
+        loading = self._loading
+        routes = self._routes.by_endpoint.values()
+        told = {
+            "loaded": sorted(map(str, self._pool.loaded())),
+            "loading": None if loading is None else {"version": loading.version, "process": os.getpid()},
+            "breakers": {route.plan.endpoint: {name: arm.breaker.state for name, arm in route.arms.items()} for route in routes},
+            "open": {
+                route.plan.endpoint: {name: arm.breaker.reason for name, arm in route.arms.items() if arm.breaker.reason}
+                for route in routes
+                if any(arm.breaker.reason for arm in route.arms.values())
+            },
+        }
         return {key: value for key, value in told.items() if value}
 
     def _served(self) -> dict[VersionId, Loaded]:

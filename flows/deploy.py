@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import secrets
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
@@ -11,18 +12,28 @@ from msgspec.structs import replace
 from core.errors import Conflict
 from core.ids import VersionId, check_name, parse_version
 from core.values import Position
-from flows import known
+from flows import known, remote
 from flows.follow import RECORD
+from flows.registry import happening, pointing, rules
+from flows.registry.uses import is_retired, parts, usable
 from flows.serving import inputs_of
 from flows.shadow import ShadowName
 from routing import changes
 from routing.changes import Change, Who
-from routing.plan import CONTROL, AliasMove, Arm, Plan, Shadow
+from routing.plan import CONTROL, AliasMove, Arm, Holdout, Plan, Shadow
 from store import audit, experiments, plans, positions, registry
 from store.engine import Store
 from store.plans import PlanRow
 
 CHAMPION = "champion"
+
+
+class HoldoutSpec(NamedTuple):
+    """A holdout as it is asked for. What is None stays as it was; at first the version is control's and the salt random."""
+
+    share: float
+    reference: str | None = None
+    salt: str | None = None
 
 
 class Order(NamedTuple):
@@ -48,7 +59,7 @@ class ArmSpec(NamedTuple):
 
 
 class ShadowSpec(NamedTuple):
-    """A shadow as it is asked for."""
+    """A shadow as it is asked for: a version, or as `remote:staging/credit` the newest one that is there."""
 
     reference: str
     sample: float = 1.0
@@ -105,6 +116,15 @@ def set_shadows(place: Place, endpoint: str, shadows: Mapping[str, ShadowSpec], 
     )
 
 
+def set_holdout(place: Place, endpoint: str, holdout: HoldoutSpec | None, order: Order) -> Plan:
+    """Hold out another share of the units, or let another version serve it; None: hold out nobody any more."""
+
+    def follow(connection: sa.Connection, plan: Plan) -> Change:
+        return changes.set_holdout(plan, None if holdout is None else _holdout(connection, plan, holdout), order.who)
+
+    return _change(place, endpoint, "endpoint.holdout", order, follow)
+
+
 def pause(place: Place, endpoint: str, order: Order) -> Plan:
     """All to control, weights remembered."""
     return _change(place, endpoint, "endpoint.pause", order, lambda _, plan: changes.pause(plan, order.who))
@@ -116,24 +136,35 @@ def resume(place: Place, endpoint: str, order: Order) -> Plan:
 
 
 def promote(place: Place, endpoint: str, arm: str | None, order: Order) -> Plan:
-    """Control takes the arm's version at 100 %; `champion` moves along if it named the old control."""
+    """Control takes the arm's version at 100 %; `champion` moves along if it named the old control.
+
+    Raises Conflict where `champion` has a rule that the arm's version does not meet: its name would say what is not so.
+    """
 
     def follow(connection: sa.Connection, plan: Plan) -> Change:
         moves = _champion_moves(connection, plan, changes.choose(plan, arm))
+        for move in moves:
+            rules.check(connection, VersionId(move.model, move.now), move.alias, order.who.by)
         return changes.promote(plan, arm, moves, order.who)
 
     return _change(place, endpoint, "endpoint.promote", order, follow)
 
 
-def rollback(place: Place, endpoint: str, to: int | None, order: Order) -> Plan:
-    """The content of the parent (or of plan `to`) as a new plan; aliases move as the promotes between had moved them, or back."""
+def rollback(place: Place, endpoint: str, to: int | None, order: Order, unserved: str | None = None) -> Plan:
+    """The content of the parent (or of plan `to`) as a new plan; aliases move as the promotes between had moved them, or back.
+
+    No rule and no retirement stands in the way of going back: a version that was retired since is restored. The holdout stays, unless its
+    version is `unserved`: one that cannot be.
+    """
 
     def follow(connection: sa.Connection, plan: Plan) -> Change:
         number = plan.parent if to is None else to
         if number is None:
             raise Conflict(f"plan {plan.plan} of {endpoint} has no parent to roll back to", code="no-parent")
         target = load(connection, endpoint, number)
-        return changes.restore(plan, target, _moves_between(connection, plan, target), order.who)
+        moves = _moves_between(connection, plan, target)
+        _restore_retired(connection, target, moves, order.who)
+        return changes.restore(plan, target, moves, order.who, unserved)
 
     return _change(place, endpoint, "endpoint.rollback", order, follow)
 
@@ -195,14 +226,17 @@ def _after_what_is_settled(connection: sa.Connection, change: Change) -> Change:
 def _arms(connection: sa.Connection, arms: Mapping[str, ArmSpec]) -> dict[str, Arm]:
     # Control first: it decides the order of the endpoint's inputs, whatever order the arms were named in.
     ordered = sorted(arms, key=lambda name: name != CONTROL)
-    return {name: Arm(str(registry.resolve(connection, arms[name].reference, f"arms.{name}")), arms[name].weight) for name in ordered}
+    return {name: Arm(str(usable(connection, arms[name].reference, f"arms.{name}")), arms[name].weight) for name in ordered}
+
+
+def _holdout(connection: sa.Connection, plan: Plan, asked: HoldoutSpec) -> Holdout:
+    before = plan.holdout or Holdout(asked.share, plan.arms[CONTROL].version, secrets.token_hex(8))
+    version = before.version if asked.reference is None else str(usable(connection, asked.reference, "holdout.version"))
+    return Holdout(asked.share, version, asked.salt or before.salt)
 
 
 def _shadows(connection: sa.Connection, shadows: Mapping[str, ShadowSpec]) -> dict[str, Shadow]:
-    return {
-        name: Shadow(str(registry.resolve(connection, shadow.reference, f"shadows.{name}")), shadow.sample)
-        for name, shadow in shadows.items()
-    }
+    return {name: remote.shadow(connection, shadow.reference, shadow.sample, f"shadows.{name}") for name, shadow in shadows.items()}
 
 
 def _check_inputs(connection: sa.Connection, plan: Plan) -> None:
@@ -229,7 +263,8 @@ def _check_rise(connection: sa.Connection, before: Plan, plan: Plan) -> None:
 
 def _traffic(plan: Plan, arm: str) -> float:
     """The arm's share of all units."""
-    return plan.enrolment * plan.share(arm) if plan.mode == "split" and arm in plan.arms else 0.0
+    held = 0.0 if plan.holdout is None else plan.holdout.share
+    return (1.0 - held) * plan.enrolment * plan.share(arm) if plan.mode == "split" and arm in plan.arms else 0.0
 
 
 def _champion_moves(connection: sa.Connection, plan: Plan, arm: str) -> tuple[AliasMove, ...]:
@@ -243,7 +278,15 @@ def _champion_moves(connection: sa.Connection, plan: Plan, arm: str) -> tuple[Al
 def _move(connection: sa.Connection, move: AliasMove, who: Who) -> None:
     # An alias that somebody has moved elsewhere meanwhile is theirs.
     if any(row.alias == move.alias and row.version.number == move.was for row in registry.list_aliases(connection, move.model)):
-        registry.set_alias(connection, VersionId(move.model, move.now), move.alias, who.by, who.at)
+        pointing.move(connection, VersionId(move.model, move.now), move.alias, who)
+
+
+def _restore_retired(connection: sa.Connection, target: Plan, moves: Iterable[AliasMove], who: Who) -> None:
+    # The holdout stays what it is, whatever that plan's was.
+    named = {*(version for _, version in parts(replace(target, holdout=None))), *(str(VersionId(move.model, move.now)) for move in moves)}
+    for version in sorted(map(parse_version, named)):
+        if is_retired(connection, version):
+            happening.restore(connection, version, who)
 
 
 def _moves_between(connection: sa.Connection, plan: Plan, target: Plan) -> tuple[AliasMove, ...]:

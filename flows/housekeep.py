@@ -14,7 +14,7 @@ from core.errors import Conflict
 from core.settings import Settings
 from core.values import START, Position
 from flows import deploy
-from flows.adopt import ALIVE_SECONDS
+from flows.adopt import ALIVE_SECONDS, GONE_SECONDS
 from flows.deploy import Order, Place
 from flows.follow import RECORD, WATCH, decode
 from flows.known import Known
@@ -28,6 +28,9 @@ from store.engine import Store
 
 PROVEN_SECONDS = 60.0
 """A plan of this age that is served somewhere is not to blame for a worker that cannot serve it."""
+
+DEATH_SECONDS = 3600.0
+"""How long a version that workers died of is not tried again, where there is no other plan to go back to."""
 
 LINGER_SECONDS = 10.0
 """How long after its last plan a shadow may still find requests that were answered by that plan."""
@@ -76,7 +79,8 @@ def send_back(place: Place, clock: Clock) -> None:
         what = failure["version"] or "the plan"
         reason = f"sent back: {what} failed on worker {worker}: {failure['reason']}"
         try:
-            deploy.rollback(place, failure["endpoint"], None, Order(Who("tiltyard", now, reason), if_match=failure["plan"]))
+            order = Order(Who("tiltyard", now, reason), if_match=failure["plan"])
+            deploy.rollback(place, failure["endpoint"], None, order, failure["version"])
             _log.error("%s: %s", failure["endpoint"], reason)
         except Conflict as error:
             # Another plan is current by now, or there is none to go back to: then it stays as it is, and says so in `status`.
@@ -120,9 +124,21 @@ def retire_shadows(store: Store, directory: Path, clock: Clock) -> None:
 
 
 def forget_workers(store: Store, clock: Clock) -> None:
-    """Delete the reports of workers that are long gone."""
+    """Delete the reports of workers that are long gone; later those of workers that died while they loaded a version."""
+    now = clock()
     with store.write() as connection:
-        workers.forget(connection, clock() - 10 * ALIVE_SECONDS)
+        gone = [
+            worker
+            for worker, (seen, report) in workers.alive(connection, 0.0).items()
+            if seen < now - (DEATH_SECONDS if "loading" in report else GONE_SECONDS)
+        ]
+        workers.forget(connection, gone)
+
+
+def forget_all_workers(store: Store) -> None:
+    """Delete all reports: those of a server that has ended say nothing of the one that begins."""
+    with store.write() as connection:
+        workers.forget(connection, workers.alive(connection, 0.0).keys())
 
 
 def _drop(store: Store, directory: Path, name: ShadowName, until: Position) -> None:

@@ -21,6 +21,7 @@ from flows.adopt import ALIVE_SECONDS
 from flows.follow import decode
 from flows.learning.learners import learner_reader, parse_learner
 from flows.learning.staleness import Watched, staleness
+from flows.registry import uses
 from journal.reader import Entry, Reader
 from journal.writer import Writer
 from models.card import Card
@@ -196,7 +197,7 @@ def stop(store: Store, reference: str, who: Who) -> dict[str, Any]:
 
 
 def start(store: Store, journal: Path, reference: str, who: Who) -> dict[str, Any]:
-    """Let the learner go on from where its newest snapshot stands. Raises NotFound, Conflict where it runs."""
+    """Let the learner go on from where its newest snapshot stands. Raises NotFound, Conflict where it runs or the version is retired."""
     with store.read() as connection:
         version, _ = _find(connection, reference)
         snapshot = learners.newest(connection, version)
@@ -204,6 +205,7 @@ def start(store: Store, journal: Path, reference: str, who: Who) -> dict[str, An
     # Before the transaction, since the whole journal may have to be looked through.
     position, at = (_place_of(journal, registered), registered) if snapshot is None else (snapshot.position, snapshot.at)
     with store.write() as connection:
+        uses.check_not_retired(connection, version, "version")
         reader = learner_reader(version)
         if positions.get(connection, reader) is not None:
             raise Conflict(f"the learner of {version} runs already", code="already-learning")

@@ -18,18 +18,16 @@ from core.errors import Invalid, JournalError, ModelFailed, Unavailable
 from core.events import Predicted, Unlogged
 from core.ids import MAX_KEY, Address, check_key, format_prediction_id
 from core.values import Label, Output, Value
-from flows.serving import SLOW_SECONDS, ArmRoute, Route
+from flows.asking import BREAKER_OPEN, Offload, Said, ask_arm
+from flows.serving import ArmRoute, Route
 from models.features.serving import Beside, Filler
 from models.features.table import key_text
 from models.inputs import Inputs
-from routing.plan import CONTROL, Plan
+from routing.plan import CONTROL, HOLDOUT, Plan
 from routing.splitter import Assignment
 
 MOST_CONTEXT = 20
 """Keys in the context of one request."""
-
-Said: TypeAlias = tuple[list[Output], int]
-"""What a version answered, and the snapshot of its learner that did."""
 
 Told: TypeAlias = dict[str, dict[str, Any]]
 """By feature view its age in seconds and its generation."""
@@ -90,12 +88,13 @@ class Missed:
 
 
 class Means(NamedTuple):
-    """What `predict` works with. `offload` runs a function in a native thread and waits for it."""
+    """What `predict` works with. `timeout`: seconds that a model may take beyond what its rows should."""
 
     append: Callable[[bytes], Address]
     clock: Clock
-    offload: Callable[[Callable[[], Said]], Said]
+    offload: Offload
     missed: Missed
+    timeout: float = 2.0
 
 
 def predict(route: Route, ask: Ask, means: Means) -> Answer:
@@ -121,7 +120,7 @@ def predict_pinned(route: Route, name: str, ask: Ask, means: Means) -> Answer:
     given, features = _rows(filler, arm.inputs, ask, means)
     start = perf_counter()
     try:
-        said = _run(arm, given, means)
+        said = ask_arm(arm, given, means.offload, means.timeout)
     except ModelFailed as error:
         raise _failed(arm, error) from error
     latency = perf_counter() - start
@@ -151,7 +150,9 @@ def _assign(route: Route, ask: Ask) -> tuple[Assignment, int]:
             )
         return Assignment(ask.forced, 1.0, False), events.FORCED
     assignment = route.splitter.assign(ask.unit)
-    return assignment, events.ENROLLED if assignment.enrolled else 0
+    if assignment.enrolled:
+        return assignment, events.ENROLLED
+    return assignment, events.HELD_OUT if assignment.arm == HOLDOUT else 0
 
 
 def _context(given: dict[str, Label]) -> dict[str, str]:
@@ -169,29 +170,25 @@ def _answer(route: Route, name: str, rows: list[list[Value]], means: Means) -> t
     arm, control = route.arms[name], route.arms[CONTROL]
     if arm is not control:
         try:
-            return arm, _cut_and_run(arm, rows, means)
+            return arm, _cut_and_ask(arm, rows, means)
         except ModelFailed as error:
-            _log.warning("arm %s of %s failed, control answers: %s", name, route.plan.endpoint, error.message)
+            # An open breaker said so when it opened: not once more for every request that it keeps away.
+            if error.code != BREAKER_OPEN:
+                state = arm.breaker.state
+                _log.warning("arm %s of %s failed (breaker %s), control answers: %s", name, route.plan.endpoint, state, error.message)
     try:
-        return control, _cut_and_run(control, rows, means)
+        return control, _cut_and_ask(control, rows, means)
     except ModelFailed as error:
         raise _failed(control, error) from error
 
 
-def _cut_and_run(arm: ArmRoute, rows: list[list[Value]], means: Means) -> Said:
-    if arm.columns is None:
-        return _run(arm, rows, means)
-    return _run(arm, [[row[column] for column in arm.columns] for row in rows], means)
-
-
-def _run(arm: ArmRoute, rows: list[list[Value]], means: Means) -> Said:
-    if arm.loaded.seconds_per_row > SLOW_SECONDS:
-        return means.offload(lambda: arm.loaded.answer(rows))
-    return arm.loaded.answer(rows)
+def _cut_and_ask(arm: ArmRoute, rows: list[list[Value]], means: Means) -> Said:
+    cut = rows if arm.columns is None else [[row[column] for column in arm.columns] for row in rows]
+    return ask_arm(arm, cut, means.offload, means.timeout)
 
 
 def _failed(arm: ArmRoute, error: ModelFailed) -> Unavailable:
-    return Unavailable(f"{arm.version} of arm {arm.arm} failed: {error.message}", code="model-failed")
+    return Unavailable(f"{arm.version} of arm {arm.arm} failed: {error.message}", code=error.code)
 
 
 def _spread(row: list[Value], arm: ArmRoute, width: int) -> list[Value]:

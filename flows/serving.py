@@ -11,22 +11,52 @@ from models.features.serving import Filler, OpenView
 from models.inputs import Inputs
 from models.package import Loaded
 from models.signature import Signature
-from routing.plan import CONTROL, Plan
+from routing.breaker import DEFAULT_LIMITS, Breaker, Limits
+from routing.plan import CONTROL, HOLDOUT, Plan
 from routing.splitter import Splitter
 
 
+class Pace:
+    """Whether an arm's model is `slow`: it has lately taken longer than it should, or may at any time.
+
+    It lately has where a moving mean of what its calls took too long is above 2 ms: one call that was held up by a busy machine is
+    forgotten after a few that were not. At any time may one that is a pickle: that holds code of its own, which waits for whatever it
+    likes, however fast it was when it was loaded. What hangs when the hub asks it hangs the hub.
+    """
+
+    __slots__ = ("_always", "_mean", "slow")
+
+    def __init__(self, loaded: Loaded) -> None:
+        self._always = loaded.card.format == "pickle"
+        self._mean = 0.0
+        self.slow = self._always
+
+    def tell(self, late: float) -> None:
+        """One more call, that took so many seconds longer than its rows should."""
+        self._mean += ((late if late > 0.0 else 0.0) - self._mean) * _WEIGHT
+        self.slow = self._always or self._mean > SLOW_SECONDS
+
+
 class ArmRoute(NamedTuple):
-    """One arm, ready to answer: its model, how its rows are cut from the endpoint's inputs (None: as they are), its own inputs."""
+    """One arm, ready to answer: its model, how its rows are cut from the endpoint's inputs (None: as they are), its own inputs.
+
+    `breaker` and `pace` are what is remembered of how it answered: plans come and go, they stay as long as the arm has this version.
+    """
 
     arm: str
     version: str
     loaded: Loaded
     columns: tuple[int, ...] | None
     inputs: Inputs
+    breaker: Breaker
+    pace: Pace
 
 
 class Route(NamedTuple):
-    """One endpoint by one plan. Immutable: a request that holds it finishes on it. `filler` is None where no feature view is declared."""
+    """One endpoint by one plan. Immutable: a request that holds it finishes on it. What serves the units held out is an arm here too.
+
+    `filler` is None where no feature view is declared.
+    """
 
     plan: Plan
     splitter: Splitter
@@ -36,33 +66,52 @@ class Route(NamedTuple):
 
 
 SLOW_SECONDS = 0.002
-"""A model that takes longer for one row runs in a native thread, so that it does not hold up the other requests."""
+"""A request that will take longer is answered in a native thread, so that it does not hold up the others."""
+
+_WEIGHT = 0.05
+"""Of the newest call in the mean that a model's pace is judged by."""
 
 
 def inputs_of(plan: Plan, signature_of: Callable[[str], Signature]) -> Inputs:
     """What the endpoint accepts, and the order of every logged row.
 
-    All that control and the arms with a weight need; where it comes, what only a shadow or an arm of weight 0 needs: so a version
-    with further features is added at 0, clients begin to send them, and then traffic is shifted, without one refused request.
+    All that control, the arms with a weight and the holdout need; where it comes, what only a shadow or an arm of weight 0 needs: so a
+    version with further features is added at 0, clients begin to send them, and then traffic is shifted, without one refused request.
     """
     asked = {name for name, arm in plan.arms.items() if name == CONTROL or arm.weight > 0}
     waiting = [arm.version for name, arm in plan.arms.items() if name not in asked]
+    held = [] if plan.holdout is None else [plan.holdout.version]
+    needed = [*(plan.arms[name].version for name in sorted(asked, key=lambda name: (name != CONTROL, name))), *held]
     return Inputs.union(
-        [signature_of(plan.arms[name].version) for name in sorted(asked, key=lambda name: (name != CONTROL, name))],
+        [signature_of(version) for version in needed],
         [signature_of(version) for version in (*waiting, *(shadow.version for shadow in plan.shadows.values()))],
     )
 
 
-def make_route(plan: Plan, get: Callable[[VersionId], Loaded], signature_of: Callable[[str], Signature]) -> Route:
-    """The route of a plan whose arms' versions are all loaded."""
+def make_route(
+    plan: Plan,
+    get: Callable[[VersionId], Loaded],
+    signature_of: Callable[[str], Signature],
+    limits: Limits = DEFAULT_LIMITS,
+    former: Route | None = None,
+) -> Route:
+    """The route of a plan whose arms' versions are all loaded, after the `former` one of the endpoint."""
     inputs = inputs_of(plan, signature_of)
-    arms = {name: _arm_route(name, arm.version, get(parse_version(arm.version)), inputs) for name, arm in plan.arms.items()}
+    before = {} if former is None else former.arms
+    versions = {name: arm.version for name, arm in plan.arms.items()} | ({} if plan.holdout is None else {HOLDOUT: plan.holdout.version})
+    arms = {
+        name: _arm_route(name, version, get(parse_version(version)), inputs, limits, before.get(name)) for name, version in versions.items()
+    }
     return Route(plan, Splitter(plan), inputs, arms)
 
 
-def _arm_route(name: str, version: str, loaded: Loaded, inputs: Inputs) -> ArmRoute:
+def _arm_route(name: str, version: str, loaded: Loaded, inputs: Inputs, limits: Limits, before: ArmRoute | None) -> ArmRoute:
     signature = loaded.card.signature
-    return ArmRoute(name, version, loaded, inputs.columns(signature), Inputs.union([signature]))
+    if before is not None and before.version == version and before.loaded is loaded:
+        breaker, pace = before.breaker, before.pace
+    else:
+        breaker, pace = Breaker(limits, has_fallback=name != CONTROL), Pace(loaded)
+    return ArmRoute(name, version, loaded, inputs.columns(signature), Inputs.union([signature]), breaker, pace)
 
 
 class Routes:

@@ -126,4 +126,11 @@ def _learners(facts: Facts, journal: Path, plan: Plan) -> dict[str, dict[str, An
 
 def _worker(worker: str, seen: float, report: dict[str, Any], endpoint: str) -> dict[str, Any]:
     failed = [one for one in report["failed"] if one["endpoint"] == endpoint]
-    return {"id": worker, "plan": report["plans"].get(endpoint), "seen": to_rfc3339(seen), "failed": failed, "breakers": {}}
+    return {
+        "id": worker,
+        "plan": report["plans"].get(endpoint),
+        "seen": to_rfc3339(seen),
+        "failed": failed,
+        "breakers": report.get("breakers", {}).get(endpoint, {}),
+        "open": report.get("open", {}).get(endpoint, {}),
+    }

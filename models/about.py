@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
+from typing import Any
+
 import msgspec
 
+from core.errors import Invalid
+from core.ids import check_name, parse_version
 from core.values import Label
+
+MAX_TEXT = 500
+"""Characters of a tag, an owner, a licence, a parameter, or of where training data lies."""
+MAX_DESCRIPTION = 4000
+MAX_ITEMS = 200
+"""Tags, metrics, parameters and parents of a version."""
 
 
 class About(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
@@ -24,3 +36,73 @@ class About(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbi
     training_data_digest: str = ""
     commit: str = ""
     parents: tuple[str, ...] = ()
+
+
+def merge(about: About, changes: Mapping[str, Any]) -> About:
+    """`about` with a JSON merge patch applied (RFC 7396): null takes a field, a metric or a parameter away.
+
+    Raises Invalid naming the field.
+    """
+    merged = msgspec.to_builtins(about)
+    for name, value in changes.items():
+        if value is None:
+            merged.pop(name, None)
+        elif isinstance(value, Mapping):
+            each = {**(merged.get(name) or {}), **value}
+            merged[name] = {key: one for key, one in each.items() if one is not None}
+        else:
+            merged[name] = value
+    try:
+        return check(msgspec.convert(merged, About))
+    except msgspec.ValidationError as error:
+        wrong = str(error)
+        raise Invalid(wrong, field=wrong.rpartition("`$.")[2].rstrip("`").partition("[")[0] if "`$." in wrong else None) from None
+
+
+def check(about: About) -> About:
+    """`about` where it can be kept and searched; else Invalid naming the field. A tag that is given twice is one tag."""
+    check_description(about.description, "description")
+    for field in ("owner", "licence", "training_data", "training_data_digest", "commit"):
+        check_text(getattr(about, field), field)
+    for field in ("tags", "metrics", "parameters", "parents"):
+        if len(getattr(about, field)) > MAX_ITEMS:
+            raise Invalid(f"{field}: expected at most {MAX_ITEMS}, got {len(getattr(about, field))}", field=field)
+    for tag in about.tags:
+        _check_tag(tag)
+    for name, figure in about.metrics.items():
+        check_name(name, "metrics")
+        if not math.isfinite(figure):
+            raise Invalid(f"metrics.{name}: expected a finite number, got {figure}", field=f"metrics.{name}")
+    for name, value in about.parameters.items():
+        _check_parameter(name, value)
+    for parent in about.parents:
+        parse_version(parent, "parents")
+    return msgspec.structs.replace(about, tags=tuple(dict.fromkeys(about.tags)), parents=tuple(dict.fromkeys(about.parents)))
+
+
+def check_description(text: str, field: str) -> str:
+    """`text` where it is a description: up to 4,000 characters, lines among them; else Invalid."""
+    if len(text) > MAX_DESCRIPTION or any(not each.isprintable() and each not in "\n\t" for each in text):
+        raise Invalid(f"{field}: expected at most {MAX_DESCRIPTION} printable characters, got {len(text)}", field=field)
+    return text
+
+
+def check_text(text: str, field: str) -> str:
+    """`text` where it is one line of up to 500 printable characters, or nothing; else Invalid."""
+    if len(text) > MAX_TEXT or not text.isprintable():
+        raise Invalid(f"{field}: expected at most {MAX_TEXT} printable characters, got {text[:60]!r}", field=field)
+    return text
+
+
+def _check_tag(tag: str) -> None:
+    if not tag.strip():
+        raise Invalid("tags: expected a word or some, got an empty one", field="tags")
+    check_text(tag, "tags")
+
+
+def _check_parameter(name: str, value: Label) -> None:
+    check_name(name, "parameters")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise Invalid(f"parameters.{name}: expected a finite number, got {value}", field=f"parameters.{name}")
+    if isinstance(value, str):
+        check_text(value, f"parameters.{name}")

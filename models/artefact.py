@@ -2,6 +2,7 @@
 
 - `.skops`: a description of objects; the types it names are audited before any is made.
 - `.onnx`: data without code; audited in `models.graph`.
+- `.json`, `.ubj` of XGBoost and `.txt` of LightGBM: data without code; read in a process of its own by `models.tree_files`.
 - `.pkl`, `.pickle`, `.joblib`: a program. Run only where the operator says that its author is trusted.
 """
 
@@ -15,10 +16,24 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 
 from core.errors import Rejected
 
-Format: TypeAlias = Literal["linear", "onnx", "skops", "pickle", "river"]
-"""Of what is stored; no file of a user's is `linear`, and one of `river` is a pickle."""
+TreeFormat: TypeAlias = Literal["xgboost-json", "xgboost-ubj", "lightgbm"]
+Format: TypeAlias = Literal["linear", "onnx", "treelite", "skops", "pickle", "river", "remote", TreeFormat]
+"""Of what is stored, or of a user's file.
 
-FORMATS: dict[str, Format] = {".skops": "skops", ".onnx": "onnx", ".pkl": "pickle", ".pickle": "pickle", ".joblib": "pickle"}
+No user's file is `linear` or `treelite`, which is how files of trees are stored; one of `river` is a pickle, one of `remote` says where
+the model is.
+"""
+
+FORMATS: dict[str, Format] = {
+    ".skops": "skops",
+    ".onnx": "onnx",
+    ".json": "xgboost-json",
+    ".ubj": "xgboost-ubj",
+    ".txt": "lightgbm",
+    ".pkl": "pickle",
+    ".pickle": "pickle",
+    ".joblib": "pickle",
+}
 MOST_BYTES = 2**31 - 1
 """Protocol buffers, and so ONNX graphs, end here; the same limit holds for all formats, unpacked."""
 

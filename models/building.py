@@ -5,62 +5,84 @@ Whatever the kind of model, it becomes a draft: the form to store, the signature
 
 from __future__ import annotations
 
+import pickle
 import platform
 import sys
 import warnings
-from collections.abc import Sequence
-from importlib.metadata import version
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, get_args
 
 import msgspec
 
 from core.errors import Invalid, ModelFailed, Rejected, TiltyardError
 from core.values import Output, Row, Value
-from models import artefact, factory, golden, graph
+from models import artefact, factory, golden, graph, provenance
 from models import sample as samples
-from models.artefact import Format, Source
+from models.artefact import Format, Source, TreeFormat
 from models.card import Card
 from models.compile import TOLERANCES, Artefact, Compiled, compile_estimator
-from models.draft import Draft
-from models.estimator import Layout, describe, fitted_count, fitted_names, layouts, takes_text
+from models.draft import UNCHECKED, Draft, take
+from models.estimator import Layout, arranger, describe, fitted_count, fitted_names, layouts, takes_text
 from models.learner.settings import Learning
 from models.onnx_runtime import OnnxRuntime
+from models.outputs import check, only, refuse_several
 from models.package import Package, Tried, load
 from models.parity import CLOSE, SAME, largest
 from models.profile import profile
+from models.remote.description import NO_OUTPUTS, Role
+from models.remote.registering import Wanted, from_remote, is_remote
+from models.remote.servers import NONE, Remotes
 from models.runtime import whole
 from models.sample import Sample
-from models.signature import Feature, Signature, Task, infer, numbered, unseen
+from models.signature import Signature, Task
 from models.sklearn_runtime import SklearnRuntime
 
 NO_SAMPLE = "no sample: served natively, no parity, no golden rows, no profile"
-NO_SAMPLE_ONNX = "no sample: no golden rows, no profile"
 PACKAGES = ("numpy", "onnxruntime", "scikit-learn", "skl2onnx", "skops")
-RIVER = ("river",)
+"""What every version is made or served with."""
 PROBABLE = 1e-3
 """How far a row's probabilities may be from adding up to 1, before they are taken for scores of another kind."""
 
 
-def build(path: Path, *, sample: Path | None, target: str | None, trust_pickle: bool, learning: Learning = None) -> Package:
+def build(
+    path: Path,
+    *,
+    sample: Path | None,
+    target: str | None,
+    trust_pickle: bool,
+    learning: Learning = None,
+    output: int | None = None,
+    classes: Sequence[str] | None = None,
+    remotes: Remotes = NONE,
+    remote_outputs: Mapping[Role, str] = NO_OUTPUTS,
+) -> Package:
     """Audits, compiles where parity holds, profiles and packages the model at `path`, then loads the package once.
 
-    `path` is a model file, or a function in a Python file (`model.py:build`). `sample` is a CSV or Parquet file of rows that the
-    model knows, `target` its column of true values. Raises Rejected where the model may not or cannot be served, Invalid or
-    Malformed where the sample or what is asked of its learning will not do.
+    `path` is a model file, a function in a Python file (`model.py:build`), or a model on one of the servers `remotes`
+    (`remote:staging/credit`), of which `remote_outputs` may say which output is what. `sample` is a CSV or Parquet file of rows that the
+    model knows, `target` its column of true values. `output` chooses among the outputs of a model of several, counted from 0; `classes`
+    names the classes of a file of trees in the order of their numbers. Raises Rejected where the model may not or cannot be served,
+    Invalid or Malformed where the sample or what is asked of the model will not do.
     """
-    source = _made(path) if factory.is_factory(path) else artefact.read(path, trust_pickle=trust_pickle)
+    source = _source(path, trust_pickle)
     table = None if sample is None else samples.read(sample)
     try:
         with warnings.catch_warnings(record=True) as caught:  # those of converters say nothing that parity does not
             warnings.simplefilter("always")
-            draft = _draft(source, table, target, learning)
-            return _finish(source, draft, [*draft.notes, *_older(caught)], _truths(table, target))
+            draft = _draft(source, table, target, Asked(learning, output, classes, remote_outputs), remotes)
+            return _finish(source, draft, [*draft.notes, *_older(caught)], _truths(table, target), remotes)
     except ModelFailed as error:
         tried = "a row of zeros; if it needs other values, give a sample" if table is None else "its own sample"
         raise Rejected(f"{source.name}: {error.message}, tried on {tried}") from error
     except Rejected as error:
         raise Rejected(f"{source.name}: {error.message}") from error
+
+
+def _source(path: Path, trust_pickle: bool) -> Source:
+    if is_remote(path):
+        return Source(str(path), "remote", b"", "")
+    return _made(path) if factory.is_factory(path) else artefact.read(path, trust_pickle=trust_pickle)
 
 
 def _made(path: Path) -> Source:
@@ -69,15 +91,53 @@ def _made(path: Path) -> Source:
     return Source(made.name, "pickle", made.data, artefact.digest(made.source), made.source)
 
 
-def _draft(source: Source, table: Sample | None, target: str | None, learning: Learning) -> Draft:
+class Asked(NamedTuple):
+    """What is asked of a model beyond serving it, each of one kind of model only."""
+
+    learning: Learning
+    output: int | None
+    classes: Sequence[str] | None
+    remote_outputs: Mapping[Role, str]
+
+
+def _draft(source: Source, table: Sample | None, target: str | None, asked: Asked, remotes: Remotes) -> Draft:
+    if source.format == "remote":
+        _only(source, asked._replace(remote_outputs=NO_OUTPUTS))
+        return from_remote(source.name, table, target, Wanted(remotes, asked.remote_outputs))
+    if source.format in get_args(TreeFormat):
+        from models.tree_building import from_trees  # here, because it needs treelite, and most models do not
+
+        _only(source, asked._replace(output=None, classes=None))
+        return from_trees(source, table, target, asked.output, asked.classes)
     original = None if source.format == "onnx" else artefact.load_estimator(source.data, source.format)
     if _is_river(original):
         from models.river_building import from_river  # here, because it needs River, and most models do not
 
-        return from_river(source, original, table, target, learning)
-    if learning is not None:
+        _only(source, asked._replace(learning=None))
+        river = from_river(source, original, table, target, asked.learning)
+        return river._replace(packages=("river", *provenance.packages(original)))
+    _only(source, asked if original is None else asked._replace(output=None))
+    if original is None:
+        return _from_onnx(source, table, target)
+    draft = _from_estimator(source, original, table, target, asked.output)
+    pandas = ("pandas",) if draft.layout == "frame" else ()
+    return draft._replace(parameters=provenance.parameters(original), packages=(*provenance.packages(original), *pandas))
+
+
+def _only(source: Source, asked: Asked) -> None:
+    """Raises Invalid where something is asked that the kind of model cannot do."""
+    if asked.learning is not None:
         raise Invalid(f"learn: only a River model learns while it serves, and {source.name} holds none", field="learn")
-    return _from_onnx(source, table, target) if original is None else _from_estimator(source, original, table, target)
+    if asked.output is not None:
+        raise Invalid(
+            f"output: only one of scikit-learn's or a file of trees has several outputs, and {source.name} is none", field="output"
+        )
+    if asked.classes is not None:
+        raise Invalid(f"classes: only a file of trees numbers its classes, and {source.name} is none", field="classes")
+    if asked.remote_outputs:
+        raise Invalid(
+            f"remote_output: only a model on another server has outputs to name, and {source.name} is none", field="remote_output"
+        )
 
 
 def _is_river(model: Any) -> bool:
@@ -89,16 +149,22 @@ def _is_river(model: Any) -> bool:
     return is_river(model)
 
 
-def _from_estimator(source: Source, original: Any, table: Sample | None, target: str | None) -> Draft:
+def _from_estimator(source: Source, given: Any, table: Sample | None, target: str | None, output: int | None) -> Draft:
+    original = given if output is None else only(given, output)
     task, classes = describe(original)
+    refuse_several(original)
     if table is None and takes_text(original):
         raise Rejected("the model takes text, and which columns hold it is not known; give a sample")
-    features, chosen, notes = _take(table, fitted_names(original), fitted_count(original), target)
+    features, chosen, notes = take(table, fitted_names(original), fitted_count(original), target)
     signature = Signature(features, task, classes, target)
     rows = chosen.rows() if chosen else [signature.blank()]
-    data, form = _storable(source, original)
     fitted, *cheaper = layouts(original, signature)
+    data, form = _storable(source, original, cut=output is not None)
     outputs = whole(SklearnRuntime(original, signature, fitted), rows)
+    if output is not None:
+        asked = arranger(signature, fitted)(rows)
+        check(original.predict(asked), given.predict(asked), output)
+        notes = [f"answers output {output} of a model of several", *notes]
     layout, apart = _layout(data, form, signature, [*cheaper, fitted], rows, outputs)
     if chosen is None:
         return Draft(data, form, layout, Compiled("native", NO_SAMPLE, None, 0), SAME, signature, None, [], [NO_SAMPLE, *notes])
@@ -123,35 +189,27 @@ def _from_onnx(source: Source, table: Sample | None, target: str | None) -> Draf
     model = graph.parse(source.data)
     described = graph.describe(model)
     names = tuple(feature.name for feature in described.features) if described.named else None
-    features, chosen, notes = _take(table, names, len(described.features), target)
+    features, chosen, notes = take(table, names, len(described.features), target)
     task: Task = "classification" if described.classifies else "regression"
     signature = Signature(features if chosen else described.features, task, described.classes, target)
     rows = chosen.rows() if chosen else [signature.blank()]
     outputs, left_out = _answers(model, signature, rows)
-    notes = [*([] if chosen else [NO_SAMPLE_ONNX]), *left_out, *notes]
+    notes = [*([] if chosen else [UNCHECKED]), *left_out, *notes]
     tolerance = SAME if graph.is_double(model) else CLOSE
     return Draft(model.SerializeToString(), "onnx", None, None, tolerance, signature, chosen, outputs, notes)
 
 
-def _take(
-    table: Sample | None, names: Sequence[str] | None, count: int | None, target: str | None
-) -> tuple[tuple[Feature, ...], Sample | None, list[str]]:
-    """The features of a model that was fitted on `names` or on `count` columns, and its part of the sample."""
-    if table is None:
-        if names is None and count is None:
-            raise Rejected("the model does not say how many columns it takes; give a sample")
-        return unseen(names or numbered(count or 0)), None, []
-    chosen, extra = samples.select(table, names=names, count=count, target=target)
-    notes = [f"columns of the sample that the model does not take: {', '.join(extra)[:500]}"] if extra else []
-    return infer(chosen.columns), chosen, notes
+def _storable(source: Source, original: Any, *, cut: bool) -> tuple[bytes, Format]:
+    """The native form to keep: skops wherever it can hold the model, so that no pickle is loaded again.
 
-
-def _storable(source: Source, original: Any) -> tuple[bytes, Format]:
-    """The native form to keep: skops wherever it can hold the model, so that no pickle is loaded again."""
-    if source.format == "skops":
+    What was `cut` to one output is not what stands in the file.
+    """
+    if source.format == "skops" and not cut:
         return source.data, "skops"
     data = artefact.dump_skops(original)
-    return (source.data, "pickle") if data is None else (data, "skops")
+    if data is not None:
+        return data, "skops"
+    return (pickle.dumps(original) if cut else source.data), "pickle"
 
 
 def _layout(
@@ -197,7 +255,7 @@ def _truths(table: Sample | None, target: str | None) -> list[Value] | None:
     return None if table is None or target is None else table.columns[target]
 
 
-def _finish(source: Source, draft: Draft, notes: Sequence[str], truths: list[Value] | None) -> Package:
+def _finish(source: Source, draft: Draft, notes: Sequence[str], truths: list[Value] | None, remotes: Remotes) -> Package:
     """The package, once it has been loaded as a worker will load it."""
     contents = {"artefact": draft.data}
     if source.code is not None and draft.format in ("pickle", "river"):
@@ -205,6 +263,7 @@ def _finish(source: Source, draft: Draft, notes: Sequence[str], truths: list[Val
     if draft.sample is not None:
         contents["golden"] = msgspec.json.encode(golden.choose(draft.sample.rows(), draft.outputs))
     blobs = {role: artefact.digest(content) for role, content in contents.items()}
+    packages = {*PACKAGES, *draft.packages, *(("treelite",) if draft.format == "treelite" else ())}
     card = Card(
         signature=draft.signature,
         format=draft.format,
@@ -213,13 +272,14 @@ def _finish(source: Source, draft: Draft, notes: Sequence[str], truths: list[Val
         compiled=draft.compiled,
         profile=profile(draft.signature, draft.sample.columns, draft.outputs, truths) if draft.sample else None,
         tolerance=draft.tolerance,
-        versions={"python": platform.python_version(), **{name: version(name) for name in (*PACKAGES, *(RIVER if draft.river else ()))}},
+        versions={"python": platform.python_version(), **provenance.versions_of(packages)},
         source=source.name,
-        source_digest=source.digest,
+        source_digest=source.digest or blobs["artefact"],
         seconds_per_row=0.0,
         notes=tuple(notes),
         river=draft.river,
+        parameters=draft.parameters,
     )
-    loaded = load(card, {blobs[role]: content for role, content in contents.items()}.__getitem__)
+    loaded = load(card, {blobs[role]: content for role, content in contents.items()}.__getitem__, remotes)
     tried = None if truths is None else Tried(draft.outputs, truths)
     return Package(msgspec.structs.replace(card, seconds_per_row=loaded.seconds_per_row), contents, tried)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import msgspec
 
+from core.values import Label
 from models.artefact import Format
 from models.compile import Compiled
 from models.estimator import Layout
 from models.learner.settings import RiverCard
 from models.profile import Profile
+from models.remote.reference import PREFIX
 from models.signature import Signature, Task
 
 
@@ -16,8 +18,10 @@ class Card(msgspec.Struct, frozen=True, kw_only=True):
     """What is served and how it came to be.
 
     `blobs` maps a role (`artefact`, `golden`, `code`) to the SHA-256 of its content. `layout` is what an estimator served natively
-    is handed, else None. `compiled`: None where the model came as ONNX. `tolerance` is the largest difference allowed
-    to golden rows. `seconds_per_row` was measured where the model was registered. `river`: what River models say beyond others.
+    is handed, else None. `compiled`: None where the model came as ONNX or as a file of trees. `tolerance` is the largest difference allowed
+    to golden rows. `versions` are those of Python and of the packages that the model was made with and is served with.
+    `seconds_per_row` was measured where the model was registered. `river`: what River models say beyond others. `parameters` are the
+    simple hyper-parameters that a scikit-learn estimator says it has.
     """
 
     signature: Signature
@@ -33,6 +37,7 @@ class Card(msgspec.Struct, frozen=True, kw_only=True):
     seconds_per_row: float
     notes: tuple[str, ...] = ()
     river: RiverCard | None = None
+    parameters: dict[str, Label] = {}
 
     @property
     def task(self) -> Task:
@@ -45,6 +50,11 @@ class Card(msgspec.Struct, frozen=True, kw_only=True):
         return self.river is not None and self.river.settings is not None
 
     @property
+    def remote(self) -> str | None:
+        """`staging/credit` where another server answers, None where the model is here."""
+        return self.source.removeprefix(PREFIX) if self.format == "remote" else None
+
+    @property
     def runtime(self) -> str:
-        """`linear`, `onnx`, `river` or `sklearn`."""
-        return self.format if self.format in ("linear", "onnx", "river") else "sklearn"
+        """`linear`, `onnx`, `treelite`, `river`, `remote` or `sklearn`."""
+        return self.format if self.format in ("linear", "onnx", "treelite", "river", "remote") else "sklearn"

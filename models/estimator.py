@@ -32,7 +32,7 @@ def describe(estimator: Any) -> tuple[Task, tuple[Label, ...] | None]:
         return "regression", None
     classes = np.asarray(estimator.classes_) if not isinstance(estimator.classes_, list) else None
     if classes is None or classes.ndim != 1:
-        raise Rejected(f"the {name} predicts several labels per row; one label per row can be served")
+        raise Rejected(f"the {name} predicts several labels per row; choose one of them as output, counted from 0")
     return "classification", tuple(classes.tolist())
 
 
@@ -50,7 +50,7 @@ def fitted_count(estimator: Any) -> int | None:
 
 def takes_text(estimator: Any) -> bool:
     """Whether an encoder inside of it has learnt categories that are text."""
-    learnt = [column for part in _parts(estimator, set()) for column in getattr(part, "categories_", ())]
+    learnt = [column for part in parts(estimator) for column in getattr(part, "categories_", ())]
     return any(isinstance(value, str) for column in learnt for value in np.asarray(column).ravel().tolist())
 
 
@@ -107,7 +107,7 @@ def prepare(estimator: Any, layout: Layout) -> Any:
     An estimator that remembers the names of its columns warns on each call that is handed none. Where a matrix does as
     well (`layouts`, tried on the sample), it forgets them.
     """
-    for part in _parts(estimator, set()):
+    for part in parts(estimator):
         if getattr(part, "n_jobs", None) is not None:
             part.n_jobs = 1
         if layout == "matrix":
@@ -115,8 +115,13 @@ def prepare(estimator: Any, layout: Layout) -> Any:
     return estimator
 
 
+def parts(estimator: Any) -> Iterator[Any]:
+    """`estimator` and every estimator inside of it."""
+    return _parts(estimator, set())
+
+
 def _parts(value: Any, seen: set[int]) -> Iterator[Any]:
-    """`value` and every estimator inside of it."""
+    """`value` where it is an estimator, and every estimator inside of it."""
     from sklearn.base import BaseEstimator
 
     if id(value) in seen:

@@ -7,7 +7,6 @@ what the library touches drives the rest of a request out of the processor's cac
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import exp
 from operator import mul, sub, truediv
 from typing import Any, Literal
 
@@ -15,6 +14,7 @@ import msgspec
 
 from core.errors import ModelFailed, Rejected
 from core.values import Label, Output, Row
+from models.links import logistic, softmax
 from models.runtime import Answers
 from models.signature import Signature
 
@@ -63,7 +63,7 @@ class LinearRuntime:
             raise ModelFailed(f"the model failed: {error}") from None
         if self._link == "identity":
             return self._answers.values([one for [one] in scores], len(rows))
-        shares = [_two(row[0]) if self._link == "logistic" else _several(row) for row in scores]
+        shares = [logistic(row[0]) if self._link == "logistic" else softmax(row) for row in scores]
         # By the scores: far from 0 they still differ where the probabilities do not.
         places = [row[0] > 0.0 if self._link == "logistic" else row.index(max(row)) for row in scores]
         return self._answers.labels([self._classes[place] for place in places], shares, len(rows))
@@ -111,16 +111,3 @@ def _check(model: Linear, width: int, classes: int) -> None:
         raise Rejected(f"the linear model is not one of {width} features and {scores} scores")
     if len(model.shift) not in (0, width) or len(model.scale) != len(model.shift) or 0.0 in model.scale:
         raise Rejected(f"the linear model does not scale {width} features")
-
-
-def _two(score: float) -> list[float]:
-    """Without an overflow wherever the score lies."""
-    share = 1.0 / (1.0 + exp(-score)) if score >= 0.0 else exp(score) / (1.0 + exp(score))
-    return [1.0 - share, share]
-
-
-def _several(scores: list[float]) -> list[float]:
-    highest = max(scores)
-    powers = [exp(score - highest) for score in scores]
-    total = sum(powers)
-    return [power / total for power in powers]

@@ -15,6 +15,8 @@ from models.card import Card
 from models.golden import Golden
 from models.linear import LinearRuntime
 from models.onnx_runtime import OnnxRuntime
+from models.remote.runtime import RemoteRuntime
+from models.remote.servers import NONE, Remotes
 from models.runtime import Runtime, seconds_per_row
 
 
@@ -78,20 +80,27 @@ class Loaded:
                 raise ModelFailed(f"feature {self.card.signature.features[place].name!r} is missing, and the model never saw it missing")
 
 
-def load(card: Card, read_blob: Callable[[str], bytes]) -> Loaded:
+def load(card: Card, read_blob: Callable[[str], bytes], remotes: Remotes = NONE) -> Loaded:
     """A model ready to serve: digests verified, warm, golden rows checked, its time measured.
 
-    `read_blob` takes a digest. Raises Rejected where a blob is missing or changed or cannot be loaded, ModelFailed where
-    the model does not answer its golden rows as it did when it was registered.
+    `read_blob` takes a digest; `remotes` are the servers at which models may be asked that are not here. Raises Rejected where a blob is
+    missing or changed or cannot be loaded, ModelFailed where the model does not answer its golden rows as it did when it was registered.
     """
-    runtime = _runtime(card, read_blob)
-    if "golden" in card.blobs:
-        expected = msgspec.json.decode(_read(card, "golden", read_blob), type=Golden)
-        golden.check(runtime, expected, card.tolerance)
-        row: Row = expected.rows[0]
-    else:
-        row = card.signature.blank()
-    return Loaded(card, runtime, seconds_per_row(runtime, row))
+    runtime = _runtime(card, read_blob, remotes)
+    try:
+        return Loaded(card, runtime, seconds_per_row(runtime, _golden_row(card, runtime, read_blob)))
+    finally:
+        if isinstance(runtime, RemoteRuntime):
+            runtime.settle()
+
+
+def _golden_row(card: Card, runtime: Runtime, read_blob: Callable[[str], bytes]) -> Row:
+    """A row to ask, once all golden rows were answered as they should be."""
+    if "golden" not in card.blobs:
+        return card.signature.blank()
+    expected = msgspec.json.decode(_read(card, "golden", read_blob), type=Golden)
+    golden.check(runtime, expected, card.tolerance)
+    return expected.rows[0]
 
 
 def river_of(card: Card, read_blob: Callable[[str], bytes]) -> Any:
@@ -120,7 +129,7 @@ class _Unloaded:
         raise ModelFailed(f"not loaded: {self._reason}")
 
 
-def _runtime(card: Card, read_blob: Callable[[str], bytes]) -> Runtime:
+def _runtime(card: Card, read_blob: Callable[[str], bytes], remotes: Remotes) -> Runtime:
     if card.format == "river":
         from models.river_runtime import RiverRuntime  # here, because most workers never need River
 
@@ -130,6 +139,12 @@ def _runtime(card: Card, read_blob: Callable[[str], bytes]) -> Runtime:
         return LinearRuntime(artefact, card.signature)
     if card.format == "onnx":
         return OnnxRuntime(artefact, card.signature)
+    if card.format == "treelite":
+        from models.treelite_runtime import TreeliteRuntime  # here, because most workers never need treelite
+
+        return TreeliteRuntime(artefact, card.signature)
+    if card.format == "remote":
+        return RemoteRuntime(artefact, card.signature, remotes)
     from models.sklearn_runtime import SklearnRuntime  # here, because most workers never need scikit-learn
 
     if card.layout is None:

@@ -1,8 +1,8 @@
 """How a plan follows from another: pure functions (plan, request) → Change.
 
-One rule decides for all of them what a change means: `_follow`. The phase rises when assignment changes (weights, salt, set of
-arms). Pausing is no such change: while paused nobody is enrolled, and resuming goes on where it stopped. An experiment ends
-when what it compares changes: its arms' versions, the set of arms, or the salt.
+One rule decides for all of them what a change means: `_follow`. The phase rises when assignment changes (weights, salt, set of arms,
+who is held out). Pausing is no such change: while paused nobody is enrolled, and resuming goes on where it stopped. An experiment
+ends when what it compares changes: its arms' versions, the set of arms, or the salt.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from msgspec.structs import replace
 
 from core.errors import Conflict, Invalid, NotFound
-from routing.plan import CONTROL, AliasMove, Arm, Plan, Shadow, check, check_weight
+from routing.plan import CONTROL, AliasMove, Arm, Holdout, Plan, Shadow, check, check_weight
 
 
 class Who(NamedTuple):
@@ -72,6 +72,11 @@ def set_shadows(plan: Plan, shadows: Mapping[str, Shadow], who: Who) -> Change:
     return _follow(plan, who, shadows=dict(shadows))
 
 
+def set_holdout(plan: Plan, holdout: Holdout | None, who: Who) -> Change:
+    """Another holdout, or none any more: the only change that does anything to it, but for taking back one that cannot be served."""
+    return _follow(plan, who, holdout=holdout)
+
+
 def pause(plan: Plan, who: Who) -> Change:
     """All to control, weights remembered."""
     if plan.mode == "paused":
@@ -123,8 +128,10 @@ def choose(plan: Plan, arm: str | None) -> str:
     return arm
 
 
-def restore(plan: Plan, target: Plan, moves: tuple[AliasMove, ...], who: Who) -> Change:
+def restore(plan: Plan, target: Plan, moves: tuple[AliasMove, ...], who: Who, unserved: str | None = None) -> Change:
     """A new plan with the content of `target`, an earlier one; it inherits the target's parent, so twice goes back two.
+
+    The holdout stays as it is, unless its version is the `unserved` one that the plan is sent back for.
 
     `moves` are the alias moves to make now. The new plan stands for the target: rolling back from it undoes the target's own moves.
 
@@ -142,6 +149,7 @@ def restore(plan: Plan, target: Plan, moves: tuple[AliasMove, ...], who: Who) ->
         experiment=experiment,
         parent=target.parent,
         moved=target.moved,
+        holdout=target.holdout if plan.holdout is not None and plan.holdout.version == unserved else plan.holdout,
     )
     ended = plan.experiment if following.plan.experiment is None else None
     return Change(following.plan, ended, following.because or who.reason if ended else None, moves)
@@ -163,7 +171,8 @@ def _follow(plan: Plan, who: Who, **changes: Any) -> Change:
 
 
 def _assignment(plan: Plan) -> object:
-    return plan.salt, {name: plan.share(name) for name in plan.arms}
+    held = None if plan.holdout is None else (plan.holdout.share, plan.holdout.salt)
+    return plan.salt, {name: plan.share(name) for name in plan.arms}, held
 
 
 def _compared(plan: Plan) -> object:

@@ -14,6 +14,10 @@ CONTROL = "control"
 """The arm that always exists: the old model, and the fallback."""
 
 
+HOLDOUT = "holdout"
+"""In the place of an arm's name: the units that are held out."""
+
+
 class Arm(msgspec.Struct, frozen=True):
     """A named slot with a concrete version (`credit@3`) and a weight ≥ 0."""
 
@@ -22,10 +26,14 @@ class Arm(msgspec.Struct, frozen=True):
 
 
 class Shadow(msgspec.Struct, frozen=True):
-    """A version that sees a `sample` share (0, 1] of the requests; nobody sees its answers."""
+    """A version that sees a `sample` share (0, 1] of the requests; nobody sees its answers.
+
+    `remote` is where it is, where it is on another server.
+    """
 
     version: str
     sample: float = 1.0
+    remote: str | msgspec.UnsetType = msgspec.UNSET
 
 
 class AliasMove(msgspec.Struct, frozen=True):
@@ -35,6 +43,14 @@ class AliasMove(msgspec.Struct, frozen=True):
     alias: str
     was: int
     now: int
+
+
+class Holdout(msgspec.Struct, frozen=True):
+    """A `share` (0, 1) of all units that `version` serves whatever becomes of the arms; which ones follows from its own `salt`."""
+
+    share: float
+    version: str
+    salt: str
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,11 +73,12 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     at: float
     reason: str
     moved: tuple[AliasMove, ...] = ()
+    holdout: Holdout | None = None
 
     @property
     def versions(self) -> set[str]:
-        """Every version that a worker needs for this plan's arms (shadows are served elsewhere)."""
-        return {arm.version for arm in self.arms.values()}
+        """Every version that a worker needs for this plan's arms and holdout (shadows are served elsewhere)."""
+        return {*(arm.version for arm in self.arms.values()), *(() if self.holdout is None else (self.holdout.version,))}
 
     def share(self, arm: str) -> float:
         """The arm's share of the enrolled units, in [0, 1]."""
@@ -91,9 +108,18 @@ def check(plan: Plan) -> Plan:
             raise Invalid(
                 f"shadows.{name}.sample: expected a share above 0 and at most 1, got {shadow.sample:g}", field=f"shadows.{name}.sample"
             )
+    if plan.holdout is not None:
+        _check_holdout(plan, plan.holdout)
     if not 0 <= plan.enrolment <= 1:
         raise Invalid(f"enrolment: expected a share from 0 to 1, got {plan.enrolment:g}", field="enrolment")
     return plan
+
+
+def _check_holdout(plan: Plan, holdout: Holdout) -> None:
+    if not 0 < holdout.share < 1:
+        raise Invalid(f"holdout.share: expected a share above 0 and below 1, got {holdout.share:g}", field="holdout.share")
+    if HOLDOUT in plan.arms:
+        raise Invalid(f"arms.{HOLDOUT}: expected another name: this one is that of the units held out", field=f"arms.{HOLDOUT}")
 
 
 def check_weight(arm: str, weight: float) -> float:

@@ -12,11 +12,14 @@ from math import log
 from typing import NamedTuple
 
 from routing.hashing import Hasher
-from routing.plan import CONTROL, Plan, Shadow
+from routing.plan import CONTROL, HOLDOUT, Plan, Shadow
 
 
 class Assignment(NamedTuple):
-    """The arm, the probability with which it was assigned, and whether the unit is enrolled in the experiment."""
+    """The arm, the probability with which it was assigned, and whether the unit is enrolled in the experiment.
+
+    An arm's probability is that among the units that are enrolled, the holdout's that among all.
+    """
 
     arm: str
     propensity: float
@@ -34,9 +37,16 @@ class Splitter:
         self._enrol = Hasher(plan.salt, "enrolment")
         # A paused plan serves control to everybody and enrols nobody: its rows are no evidence about the split.
         self._paused = plan.mode == "paused"
+        self._held: tuple[Hasher, float, Assignment] | None = None
+        if plan.holdout is not None:
+            # The endpoint is part of the scope, not the plan's salt: who is held out stays so whatever the plan becomes.
+            scope = Hasher(plan.holdout.salt, "holdout", plan.endpoint)
+            self._held = scope, plan.holdout.share, Assignment(HOLDOUT, plan.holdout.share, False)
 
     def assign(self, unit: str | None) -> Assignment:
-        """The unit's assignment; None (a request without a unit) is drawn afresh each time."""
+        """The unit's assignment; None (a request without a unit) is drawn afresh each time, and never held out."""
+        if self._held is not None and unit is not None and self._held[0].uniform(unit) < self._held[1]:
+            return self._held[2]
         if self._paused:
             return _OUTSIDE
         key = os.urandom(8).hex() if unit is None else unit

@@ -8,7 +8,7 @@ from werkzeug.exceptions import HTTPException
 
 from core.errors import TiltyardError
 from flows.serving import Routes
-from server.api import audit, drift, endpoints, experiments, features, health, metrics, models
+from server.api import aliases, audit, drift, endpoints, experiments, features, health, metrics, models, versions
 from server.auth import Guard
 from server.errors import JSON, PROBLEM, headers_of, problem, status_of, store_unavailable, v2_error
 from server.home import Home
@@ -18,7 +18,7 @@ def create_app(home: Home, routes: Routes, guard: Guard) -> Flask:
     """The application of one worker."""
     app = Flask("tiltyard", static_folder=None)
     app.extensions.update({"tiltyard": home, "tiltyard-routes": routes, "tiltyard-guard": guard})
-    for module in (endpoints, drift, metrics, models, experiments, features, audit, health):
+    for module in (endpoints, drift, metrics, models, versions, aliases, experiments, features, audit, health):
         app.register_blueprint(module.blueprint)
     app.register_error_handler(TiltyardError, _known)
     app.register_error_handler(HTTPException, _http)

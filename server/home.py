@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,6 +13,7 @@ import msgspec
 from core.settings import PREFIX, Settings, from_environment
 from flows.deploy import Place
 from journal import segments
+from models.remote.servers import Remotes, from_settings
 from store import engine
 from store.blobs import Blobs
 from store.engine import Store
@@ -28,6 +30,7 @@ class Home(NamedTuple):
     blobs: Blobs
     journal: Path
     metrics: Path
+    remotes: Remotes
 
     @property
     def snapshot_key(self) -> Path:
@@ -47,12 +50,12 @@ class Home(NamedTuple):
 
 def create(settings: Settings) -> Home:
     """The home, created or migrated where needed."""
-    return _home(settings, engine.create(settings))
+    return _home(settings, engine.create)
 
 
 def open_existing(settings: Settings) -> Home:
     """A home that exists; raises NotFound naming the missing path."""
-    return _home(settings, engine.open_existing(settings))
+    return _home(settings, engine.open_existing)
 
 
 def from_env(**overrides: object) -> Settings:
@@ -67,6 +70,8 @@ def to_env(settings: Settings) -> dict[str, str]:
     return {PREFIX + name.upper(): str(value).lower() if isinstance(value, bool) else str(value) for name, value in values.items()}
 
 
-def _home(settings: Settings, store: Store) -> Home:
+def _home(settings: Settings, opened: Callable[[Settings], Store]) -> Home:
     path = Path(settings.home)
-    return Home(settings, path, store, Blobs(path / "blobs"), path / "journal", path / "metrics")
+    # First: settings that will not do make no home.
+    remotes = from_settings(settings.remotes, settings.remote_token_files)
+    return Home(settings, path, opened(settings), Blobs(path / "blobs"), path / "journal", path / "metrics", remotes)

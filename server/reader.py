@@ -15,7 +15,7 @@ import time
 
 import sqlalchemy as sa
 
-from core.errors import Conflict, Rejected, TiltyardError, Unavailable
+from core.errors import Conflict, ModelFailed, Rejected, TiltyardError, Unavailable
 from core.ids import VersionId, parse_version
 from flows.adopt import loader
 from flows.facts import record
@@ -26,6 +26,7 @@ from flows.shadow import ShadowName, ShadowRunner, parse_reader
 from flows.views.view import parse_view_reader
 from journal.lookup import Lookup
 from journal.writer import Writer
+from models.package import Loaded
 from server.home import Home, clock, from_env, open_existing
 from server.idle import Idle
 from server.processes import NOT_NOW, die_with_parent, supervisor
@@ -109,7 +110,7 @@ def _shadow(home: Home, name: ShadowName, *, careful: bool) -> None:
     os.nice(10)
     _limit_memory(home.settings.shadow_memory_bytes)
     version = parse_version(name.version)
-    loaded = loader(home.store, home.blobs)(version)
+    loaded = _answering(home, version)
     swapper = Swapper(home.store, home.blobs.get, home.snapshot_key, every=SNAPSHOT_SECONDS)
     for reason in swapper.catch_up({version: loaded}).values():
         # Compared is what learns, and not what it was before.
@@ -120,6 +121,14 @@ def _shadow(home: Home, name: ShadowName, *, careful: bool) -> None:
         swapper.follow({version: loaded})
         if not follower.step(runner.work, runner.limit):
             time.sleep(follower.idle)
+
+
+def _answering(home: Home, version: VersionId) -> Loaded:
+    """The version of a shadow, once it answers. Until then requests wait for it: a remote server may be down, and no event is to blame."""
+    try:
+        return loader(home.store, home.blobs, home.remotes)(version)
+    except ModelFailed as error:
+        raise Unavailable(f"{version} cannot answer now: {error.message}") from error
 
 
 def _features(home: Home, view: str, *, careful: bool) -> None:

@@ -138,6 +138,7 @@ class Supervisor:
             signal.signal(number, self._stop)
         compact.clear(self._home.metrics)
         housekeep.begin_readers(self._home.store, self._home.journal)
+        housekeep.forget_all_workers(self._home.store)
         try:
             while not self._stopping:
                 self._step()

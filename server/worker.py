@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import logging
+import os
+import signal
 from collections.abc import Callable
 from typing import TypeVar
 
 from sqlalchemy.exc import OperationalError
 
 from core.errors import Conflict, NotFound, TiltyardError
-from flows.adopt import HEARTBEAT_SECONDS, Adopter, loader
+from flows.adopt import HEARTBEAT_SECONDS, Adopter, limits_of, loader
 from flows.learning.swap import Swapper
 from flows.predict import Means, Missed
 from flows.serving import Routes
@@ -21,6 +23,7 @@ from models.pool import Pool
 from server.auth import Guard
 from server.errors import store_unavailable
 from server.home import Home, clock
+from server.lanes import Lanes
 from server.metrics.hot import Metrics, open_metrics
 from server.patience import Patience
 
@@ -44,7 +47,6 @@ class Worker:
         self.name = name
         self._control = ThreadPool(CONTROL_THREADS)
         self._disk = ThreadPool(1)
-        self._models = ThreadPool(2)
         self._loop = ThreadPool(1)
         self._heart = ThreadPool(1)
         self._learning = ThreadPool(1)
@@ -56,9 +58,11 @@ class Worker:
         self.patience = Patience(home.settings.body_timeout)
         self.guard = Guard(home.store, home.settings, host)
         self._views = Opener(home.store, home.views, self.routes)
-        self.means = Means(self.writer.append, clock, self._models.apply, Missed())
+        settings = home.settings
+        self.means = Means(self.writer.append, clock, Lanes().run, Missed(), settings.predict_timeout_seconds)
         swapper = Swapper(home.store, home.blobs.get, home.snapshot_key)
-        self._adopter = Adopter(home.store, Pool(loader(home.store, home.blobs), clock), self.routes, name, clock, swapper)
+        pool = Pool(loader(home.store, home.blobs, home.remotes, settings.predict_timeout_seconds), clock)
+        self._adopter = Adopter(home.store, pool, self.routes, name, clock, swapper, limits_of(settings))
 
     def start(self) -> None:
         """Adopt the current plans, then keep at it in the background; tell what could not be logged as soon as it can be."""
@@ -126,9 +130,18 @@ class Worker:
             self.metrics.unread(view, count)
 
     def _beat(self) -> None:
+        self._end_if_stuck()
         self._guarded(self.guard.refresh)
         self._guarded(self._adopter.report)
         self._guarded(self._takers.refresh)
+
+    def _end_if_stuck(self) -> None:
+        """A version that never finishes loading would keep this worker from all later plans: it ends, and another one starts."""
+        seconds = self.home.settings.load_timeout_seconds
+        version = self._adopter.overdue(seconds)
+        if version is not None:
+            _log.error("worker %s has been loading %s for %g s, and starts again", self.name, version, seconds)
+            os.kill(os.getpid(), signal.SIGTERM)
 
     def _guarded(self, work: Callable[[], None]) -> None:
         try:

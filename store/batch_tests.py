@@ -7,6 +7,8 @@ from typing import NamedTuple
 import sqlalchemy as sa
 
 from core.ids import VersionId
+from store import lifecycle, version_facts
+from store.lifecycle import EventRow
 from store.tables import batch_tests
 
 
@@ -22,7 +24,10 @@ class BatchTestRow(NamedTuple):
 
 
 def add(connection: sa.Connection, version: VersionId, at: float, by: str, passed: bool | None, body: bytes) -> int:
-    """Keep the result of a test and return its number."""
+    """Keep the result of a test and return its number. Where thresholds were declared it is something that happened to the version."""
+    if passed is not None:
+        lifecycle.add(connection, version, EventRow(lifecycle.TESTED if passed else lifecycle.TEST_FAILED, at, by, ""))
+        version_facts.mark(connection, version, lifecycle.TESTED, on=passed)
     values = {"model": version.model, "version": version.number, "at": at, "by": by, "passed": passed, "body": body}
     found: int = connection.execute(sa.insert(batch_tests).values(values).returning(batch_tests.c.id)).scalar_one()
     return found

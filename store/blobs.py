@@ -47,6 +47,14 @@ class Blobs:
             raise Rejected(f"blob {digest} is damaged: its bytes have another digest")
         return content
 
+    def holds(self, digest: str) -> bool:
+        """Whether there is a blob of that digest."""
+        return self._path(digest).exists()
+
+    def remove(self, digest: str) -> None:
+        """Delete a blob; nothing happens where there is none."""
+        self._path(digest).unlink(missing_ok=True)
+
     def _path(self, digest: str) -> Path:
         return self._directory / digest[:2] / digest
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Generator
 from typing import NamedTuple
 
 import sqlalchemy as sa
@@ -51,6 +51,19 @@ def current(connection: sa.Connection, endpoint: str) -> PlanRow:
     if row is None:
         raise NotFound(f"no endpoint {endpoint!r}", field="endpoint", code="endpoint-not-found")
     return PlanRow(*row)
+
+
+def all_current(connection: sa.Connection) -> list[PlanRow]:
+    """The current plan of every endpoint."""
+    join = plans.join(endpoints, sa.and_(plans.c.endpoint == endpoints.c.endpoint, plans.c.plan == endpoints.c.plan))
+    return [PlanRow(*row) for row in connection.execute(sa.select(plans).select_from(join).order_by(plans.c.endpoint))]
+
+
+def backwards(connection: sa.Connection, endpoint: str) -> Generator[PlanRow]:
+    """The endpoint's plans, newest first, each read when it is asked for."""
+    query = sa.select(plans).where(plans.c.endpoint == endpoint).order_by(plans.c.plan.desc())
+    with connection.execute(query) as rows:
+        yield from (PlanRow(*row) for row in rows)
 
 
 def get(connection: sa.Connection, endpoint: str, plan: int) -> PlanRow:

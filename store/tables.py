@@ -12,6 +12,10 @@ models = Table(
     metadata,
     Column("model", String(100), primary_key=True),
     Column("at", Float, nullable=False),
+    Column("last", Integer, nullable=False, server_default="0"),
+    Column("description", Text, nullable=False, server_default=""),
+    Column("owner", String(200), nullable=False, server_default=""),
+    Column("revision", Integer, nullable=False, server_default="1"),
 )
 
 versions = Table(
@@ -26,6 +30,44 @@ versions = Table(
     Column("revision", Integer, nullable=False, server_default="1"),
     ForeignKeyConstraint(["model"], ["models.model"]),
 )
+Index("versions_at", versions.c.at, versions.c.model, versions.c.version)
+
+version_events = Table(
+    "version_events",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("model", String(100), nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("at", Float, nullable=False),
+    Column("by", String(200), nullable=False),
+    Column("event", String(30), nullable=False),
+    Column("reason", Text, nullable=False),
+)
+Index("version_events_version", version_events.c.model, version_events.c.version)
+
+version_facts = Table(
+    "version_facts",
+    metadata,
+    Column("model", String(100), primary_key=True),
+    Column("version", Integer, primary_key=True),
+    Column("name", String(120), primary_key=True),
+    Column("text", String(500), primary_key=True),
+    Column("number", Float),
+    ForeignKeyConstraint(["model", "version"], ["versions.model", "versions.version"]),
+    sqlite_with_rowid=False,
+)
+Index("version_facts_text", version_facts.c.name, version_facts.c.text, version_facts.c.model, version_facts.c.version)
+Index("version_facts_number", version_facts.c.name, version_facts.c.number, version_facts.c.model, version_facts.c.version)
+
+version_blobs = Table(
+    "version_blobs",
+    metadata,
+    Column("digest", String(64), primary_key=True),
+    Column("model", String(100), primary_key=True),
+    Column("version", Integer, primary_key=True),
+    ForeignKeyConstraint(["model", "version"], ["versions.model", "versions.version"]),
+    sqlite_with_rowid=False,
+)
 
 aliases = Table(
     "aliases",
@@ -36,6 +78,33 @@ aliases = Table(
     Column("at", Float, nullable=False),
     Column("by", String(100), nullable=False),
     ForeignKeyConstraint(["model", "version"], ["versions.model", "versions.version"]),
+)
+Index("aliases_alias", aliases.c.alias, aliases.c.model, aliases.c.version)
+
+alias_moves = Table(
+    "alias_moves",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("model", String(100), nullable=False),
+    Column("alias", String(100), nullable=False),
+    Column("version", Integer),
+    Column("at", Float, nullable=False),
+    Column("by", String(200), nullable=False),
+    Column("reason", Text, nullable=False),
+)
+Index("alias_moves_alias", alias_moves.c.model, alias_moves.c.alias)
+
+alias_rules = Table(
+    "alias_rules",
+    metadata,
+    Column("model", String(100), primary_key=True),
+    Column("alias", String(100), primary_key=True),
+    Column("needs_test", Boolean, nullable=False),
+    Column("needs_approval", Boolean, nullable=False),
+    Column("by_another", Boolean, nullable=False),
+    Column("at", Float, nullable=False),
+    Column("by", String(200), nullable=False),
+    ForeignKeyConstraint(["model"], ["models.model"]),
 )
 
 batch_tests = Table(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import sqlalchemy as sa
@@ -21,6 +22,6 @@ def alive(connection: sa.Connection, since: float) -> dict[str, tuple[float, dic
     return {row.worker: (row.seen, row.report) for row in rows}
 
 
-def forget(connection: sa.Connection, before: float) -> None:
-    """Delete the reports of workers not seen since `before`."""
-    connection.execute(sa.delete(workers).where(workers.c.seen < before))
+def forget(connection: sa.Connection, names: Collection[str]) -> None:
+    """Delete the reports of these workers."""
+    connection.execute(sa.delete(workers).where(workers.c.worker.in_(names)))

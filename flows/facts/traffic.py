@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from core.events import FORCED, PINNED, Observed, Predicted
+from core.events import FORCED, HELD_OUT, PINNED, Observed, Predicted
 from core.ids import Address, parse_prediction_id
 from core.values import Position, finite
 from experiments import losses
@@ -64,7 +64,7 @@ def scan(journal: Path, endpoint: str, metric: Metric, window: Window, since: fl
     """
     seen = _Scan(endpoint, metric, window, since if enter_from is None else enter_from, Known(Lookup(journal).get))
     at = since
-    for entry in _entries(journal, since):
+    for entry in entries(journal, since):
         event = decode(entry)
         if event is None or event.at < since:
             continue
@@ -93,6 +93,35 @@ def values(traffic: Traffic, metric: Metric, window: Window) -> Values:
     return Values(*counts, joint.of(y if cap is None else [min(each, cap) for each in y], x))
 
 
+def entries(journal: Path, since: float) -> Iterator[Entry]:
+    """What stands in the journal now, but for the segments that were last written before `since`."""
+    end = segments.end(journal)
+    late = _late(journal, since)
+    if not late:
+        return
+    reader = Reader(journal, Position(late[0], 0))
+    try:
+        while entries := reader.read(BATCH):
+            for entry in entries:
+                if entry.address.position >= end:
+                    return
+                yield entry
+    finally:
+        reader.close()
+
+
+def size_since(journal: Path, since: float) -> int:
+    """How many bytes `entries` reads."""
+    late = _late(journal, since)
+    return segments.distance(journal, Position(late[0], 0), segments.end(journal)) if late else 0
+
+
+def _late(journal: Path, since: float) -> list[int]:
+    """The first segment that was written since then, and all after it."""
+    end = segments.end(journal)
+    return [number for number in segments.segments(journal) if _written(journal, number) >= since or number >= end.segment]
+
+
 class _Scan:
     def __init__(self, endpoint: str, metric: Metric, window: Window, enter_from: float, known: Known) -> None:
         self.units: dict[str, Unit] = {}
@@ -108,7 +137,7 @@ class _Scan:
     def predicted(self, address: Address, event: Predicted, now: float) -> None:
         """A request; one whose arm was not drawn by chance says nothing of an experiment."""
         self._known.remember(address, event)
-        if event.endpoint != self._endpoint or event.flags & (FORCED | PINNED) or now < self._enter_from:
+        if event.endpoint != self._endpoint or event.flags & (FORCED | PINNED | HELD_OUT) or now < self._enter_from:
             return
         name = unit_of(address, event)
         unit = self.units.get(name)
@@ -142,24 +171,6 @@ class _Scan:
             unit.brought = unit.brought.above(number)
         if outcome == self._metric.denominator:
             unit.brought = unit.brought.beneath(number)
-
-
-def _entries(journal: Path, since: float) -> Iterator[Entry]:
-    """What stands in the journal now, but for the segments that were last written before `since`."""
-    numbers = segments.segments(journal)
-    end = segments.end(journal)
-    late = [number for number in numbers if _written(journal, number) >= since or number >= end.segment]
-    if not late:
-        return
-    reader = Reader(journal, Position(late[0], 0))
-    try:
-        while entries := reader.read(BATCH):
-            for entry in entries:
-                if entry.address.position >= end:
-                    return
-                yield entry
-    finally:
-        reader.close()
 
 
 def _written(journal: Path, number: int) -> float:

@@ -12,13 +12,15 @@ from msgspec.structs import replace
 
 from core.ids import VersionId
 from core.values import Position
-from flows import known
 from flows.learning.origin import Origin
+from flows.registry import adding, pointing, rules
 from models.artefact import digest
 from models.card import Card
 from models.golden import Golden
 from models.learner.settings import Learnt
-from store import audit, registry
+from models.package import Package
+from routing.changes import Who
+from store import audit
 from store.blobs import Blobs
 
 CHALLENGER = "challenger"
@@ -28,7 +30,7 @@ CHALLENGER = "challenger"
 class Keep(NamedTuple):
     """A version to be registered, all of its blobs stored; `alias` is to point at it, "" for none."""
 
-    card: bytes
+    package: Package
     alias: str
 
 
@@ -39,9 +41,10 @@ def package_of(origin: Origin, blobs: Blobs, artefact: bytes, learnt: Learnt, so
     """
     model = origin.revive(artefact)
     golden = Golden(origin.golden.rows, origin.answers(model))
-    stored = {"artefact": blobs.put(artefact), "golden": blobs.put(msgspec.json.encode(golden))}
+    contents = {"artefact": artefact, "golden": msgspec.json.encode(golden)}
+    stored = {role: blobs.put(content) for role, content in contents.items()}
     card = card_of(origin, {**origin.card.blobs, **stored}, learnt, source, digest(artefact))
-    return Keep(known.encode(card), CHALLENGER if learnt.by == "challenger" else "")
+    return Keep(Package(card, contents), CHALLENGER if learnt.by == "challenger" else "")
 
 
 def card_of(origin: Origin, stored: dict[str, str], learnt: Learnt, source: str, source_digest: str) -> Card:
@@ -63,11 +66,14 @@ def _told(learnt: Learnt) -> str:
     return f"learnt {learnt.labels} labels, beginning as {learnt.base}, of {rows}, up to {Position(*learnt.position)} of the journal"
 
 
-def register(connection: sa.Connection, model: str, keep: Keep, by: str, at: float, **detail: Any) -> VersionId:
-    """Register it as the next version of `model`."""
-    made = registry.add_version(connection, model, keep.card, by, at)
+def register(connection: sa.Connection, blobs: Blobs, model: str, keep: Keep, by: str, at: float, **detail: Any) -> VersionId:
+    """Register it as the next version of `model`; its alias stays where it is, and the audit log says so, where its rule is not met."""
+    made = adding.add(connection, blobs, model, keep.package, by, at)
     audit.write(connection, at, by, "model.register", str(made), **detail)
     if keep.alias:
-        registry.set_alias(connection, made, keep.alias, by, at)
-        audit.write(connection, at, by, "model.alias", str(made), alias=keep.alias)
+        missing = rules.missing(connection, made, keep.alias, by)
+        if missing:
+            audit.write(connection, at, by, "model.alias.refused", str(made), alias=keep.alias, missing=missing)
+        else:
+            pointing.move(connection, made, keep.alias, Who(by, at, "it has learnt enough"))
     return made

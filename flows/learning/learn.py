@@ -204,7 +204,7 @@ class Learning:
             learners.put_down(connection, self._version, checkpoint.floor, checkpoint.bodies)
             learners.refuse(connection, self._version, refused)
             for keep in keeps:
-                keeping.register(connection, self._version.model, keep, self._reader, row.published, snapshot=number)
+                keeping.register(connection, self._school.blobs, self._version.model, keep, self._reader, row.published, snapshot=number)
             return row.at
 
         return effect

@@ -218,4 +218,4 @@ def _register(source: Source, into: str, origin: Origin, other: Origin, course: 
     learnt = Learnt(str(other.version), 0, labels, (stop.segment, stop.offset), str(origin.version), rows, "replay")
     keep = keeping.package_of(other, source.blobs, artefact, learnt, f"replay of {origin.version}")
     with source.store.write() as connection:
-        return str(keeping.register(connection, into, keep, who.by, who.at, replay=str(origin.version)))
+        return str(keeping.register(connection, source.blobs, into, keep, who.by, who.at, replay=str(origin.version)))

@@ -9,8 +9,10 @@ import msgspec
 from flask import Blueprint, Response
 from msgspec import Meta
 
+from core.errors import Invalid
 from flows import deploy, known, shadow_report, status
-from flows.deploy import ArmSpec, ShadowSpec
+from flows.deploy import ArmSpec, HoldoutSpec, ShadowSpec
+from models.remote.reference import PREFIX
 from routing.plan import public
 from server.api import requests
 from server.api.requests import answer, body, changed, home, order
@@ -21,6 +23,10 @@ blueprint = Blueprint("endpoints", __name__, url_prefix="/v1/endpoints")
 blueprint.before_request(requests.admit)
 
 
+_MOST_READ = 32 * 2**20
+"""Bytes of the journal that a report may read here: more would hold up the predictions of this process for too long."""
+
+
 class ArmBody(msgspec.Struct, forbid_unknown_fields=True):
     """An arm as it is asked for: `{"version": "credit@champion", "weight": 90}`."""
 
@@ -29,9 +35,10 @@ class ArmBody(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class ShadowBody(msgspec.Struct, forbid_unknown_fields=True):
-    """A shadow as it is asked for: `{"version": "credit@3", "sample": 0.5}`."""
+    """A shadow as it is asked for: `{"version": "credit@3", "sample": 0.5}`, or with `remote` in place of `version`: `"staging/credit"`."""
 
-    version: str
+    version: str | None = None
+    remote: str | None = None
     sample: float = 1.0
 
 
@@ -63,6 +70,21 @@ class ShadowsBody(msgspec.Struct, forbid_unknown_fields=True):
     """The whole set of shadows."""
 
     shadows: dict[str, ShadowBody]
+    reason: str = "by REST"
+
+
+class HoldoutSpecBody(msgspec.Struct, forbid_unknown_fields=True):
+    """A holdout as it is asked for: `{"share": 0.05, "version": "credit@1"}`."""
+
+    share: float
+    version: str | None = None
+    salt: str | None = None
+
+
+class HoldoutBody(msgspec.Struct, forbid_unknown_fields=True):
+    """The holdout, or null for none any more."""
+
+    holdout: HoldoutSpecBody | None
     reason: str = "by REST"
 
 
@@ -149,6 +171,25 @@ def set_shadows(endpoint: str) -> Response:
     return changed(deploy.set_shadows(home().place, endpoint, _shadows(given.shadows), order(given.reason)))
 
 
+@blueprint.put("/<endpoint>/holdout")
+def set_holdout(endpoint: str) -> Response:
+    """Another holdout, or none."""
+    given = body(HoldoutBody)
+    one = given.holdout
+    asked = None if one is None else HoldoutSpec(one.share, one.version, one.salt)
+    return changed(deploy.set_holdout(home().place, endpoint, asked, order(given.reason)))
+
+
+@blueprint.get("/<endpoint>/holdout/report")
+def report_holdout(endpoint: str) -> Response:
+    """The units held out beside those that were treated."""
+    from flows import holdout_report
+
+    begin, stop = requests.time_range()
+    wanted = holdout_report.Wanted(endpoint, begin, stop, _MOST_READ)
+    return answer(holdout_report.report(holdout_report.Source(home().store, home().journal, clock), wanted))
+
+
 @blueprint.get("/<endpoint>/shadows/<shadow>/report")
 def report_shadow(endpoint: str, shadow: str) -> Response:
     """What one shadow's answers are worth beside those that users saw."""
@@ -200,4 +241,12 @@ def _arms(arms: dict[str, ArmBody]) -> dict[str, ArmSpec]:
 
 
 def _shadows(shadows: dict[str, ShadowBody]) -> dict[str, ShadowSpec]:
-    return {name: ShadowSpec(shadow.version, shadow.sample) for name, shadow in shadows.items()}
+    return {name: ShadowSpec(_reference(name, shadow), shadow.sample) for name, shadow in shadows.items()}
+
+
+def _reference(name: str, shadow: ShadowBody) -> str:
+    if shadow.version is not None and shadow.remote is None:
+        return shadow.version
+    if shadow.remote is not None and shadow.version is None:
+        return PREFIX + shadow.remote
+    raise Invalid(f"shadows.{name}: expected a version or a remote, one of them", field=f"shadows.{name}")

@@ -100,7 +100,10 @@ def _outputs(card: Card) -> list[dict[str, Any]]:
         return [{"name": "value", "datatype": "FP64", "shape": [-1]}]
     classes = card.signature.classes
     shape = [-1, -1 if classes is None and card.river else len(classes or ())]  # a River model may yet meet new labels
-    return [{"name": "label", "datatype": _label_type(card), "shape": [-1]}, {"name": "probabilities", "datatype": "FP64", "shape": shape}]
+    label: dict[str, Any] = {"name": "label", "datatype": _label_type(card), "shape": [-1]}
+    if classes is not None:
+        label["parameters"] = {"classes": classes}
+    return [label, {"name": "probabilities", "datatype": "FP64", "shape": shape}]
 
 
 def _label_type(card: Card) -> str:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Any, TypeVar, cast
 
 import msgspec
 from flask import Response, current_app, g, request
 
+from core.clock import from_rfc3339
 from core.errors import Invalid
 from flows.deploy import Order
 from flows.facts import cuts
@@ -48,14 +50,24 @@ def body(kind: type[T]) -> T:
 def order(reason: str) -> Order:
     """Who orders this change, and how. Raises Invalid where the request's headers or parameters say it wrongly: before any change."""
     _wait()
+    number = if_match("a plan number")
+    return Order(who(reason), number, flag("dry_run"))
+
+
+def who(reason: str) -> Who:
+    """Who asks, now."""
+    return Who(g.actor, clock(), reason)
+
+
+def if_match(expected: str) -> int | None:
+    """The number in the header If-Match; None where there is none, or any will do. Raises Invalid naming what was `expected`."""
     match = request.headers.get("If-Match")
-    number = None
-    if match is not None and match.strip() != "*":
-        text = match.strip().removeprefix("W/").strip('"')
-        if not _NUMBER.match(text):
-            raise Invalid(f"If-Match: expected a plan number, got {match[:40]!r}", field="If-Match")
-        number = int(text)
-    return Order(Who(g.actor, clock(), reason), number, flag("dry_run"))
+    if match is None or match.strip() == "*":
+        return None
+    text = match.strip().removeprefix("W/").strip('"')
+    if not _NUMBER.match(text):
+        raise Invalid(f"If-Match: expected {expected}, got {match[:40]!r}", field="If-Match")
+    return int(text)
 
 
 def flag(name: str) -> bool:
@@ -72,6 +84,21 @@ def limit(default: int = 50) -> int:
     if not _NUMBER.match(text) or not 1 <= int(text) <= 1000:
         raise Invalid(f"limit: expected a number from 1 to 1000, got {text[:20]!r}", field="limit")
     return int(text)
+
+
+def number(name: str) -> int | None:
+    """A query parameter that is a number, as a page before gave it; None where it is not given."""
+    text = request.args.get(name)
+    if text is not None and not _NUMBER.match(text):
+        raise Invalid(f"{name}: expected a number, got {text[:20]!r}", field=name)
+    return None if text is None else int(text)
+
+
+def time_range() -> tuple[float, float]:
+    """The query parameters `from` and `to` in seconds since the epoch; without end where one is not given."""
+    texts = ((name, request.args.get(name)) for name in ("from", "to"))
+    begin, stop = (None if text is None else from_rfc3339(text, name) for name, text in texts)
+    return -math.inf if begin is None else begin, math.inf if stop is None else stop
 
 
 def changed(plan: Plan, status: int = 200) -> Response:

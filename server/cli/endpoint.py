@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import math
 import secrets
 from typing import Any
 
 import click
 
 from flows import deploy, known, status
+from flows.deploy import HoldoutSpec
 from flows.facts import cuts
 from routing.plan import Plan, public
 from server.cli import options
 from server.cli.lazy import Lazy
 from server.cli.options import How, change_options, home, json_option, plan_options, show, table
+from server.cli.usage import time_range
 from server.home import Home, clock
 from store import plans
 
@@ -27,7 +30,7 @@ def command() -> None:
 @command.command("create")
 @click.argument("endpoint")
 @click.option("--arm", "arms", multiple=True, required=True, help="NAME=MODEL@VERSION:WEIGHT; one must be called control.")
-@click.option("--shadow", "shadows", multiple=True, help="NAME=MODEL@VERSION[:SAMPLE].")
+@click.option("--shadow", "shadows", multiple=True, help="NAME=MODEL@VERSION[:SAMPLE], or NAME=remote:SERVER/MODEL[:SAMPLE].")
 @click.option("--enrolment", type=float, default=1.0, show_default=True, help="Share of units in the experiment.")
 @click.option("--salt", help="What assignment is hashed with; random where not given.")
 @plan_options
@@ -66,7 +69,12 @@ def traffic(endpoint: str, weights: tuple[str, ...], enrolment: float | None, ho
 
 @command.command("shadows")
 @click.argument("endpoint")
-@click.option("--shadow", "shadows", multiple=True, help="NAME=MODEL@VERSION[:SAMPLE]; all that there are to be.")
+@click.option(
+    "--shadow",
+    "shadows",
+    multiple=True,
+    help="NAME=MODEL@VERSION[:SAMPLE], or NAME=remote:SERVER/MODEL[:SAMPLE]; all that there are to be.",
+)
 @click.option("--none", is_flag=True, help="No shadows any more.")
 @change_options
 def set_shadows(endpoint: str, shadows: tuple[str, ...], none: bool, how: How) -> None:
@@ -76,6 +84,22 @@ def set_shadows(endpoint: str, shadows: tuple[str, ...], none: bool, how: How) -
     here = home()
     plan = deploy.set_shadows(here.place, endpoint, options.shadows(shadows), how.order)
     _changed(here, plan, how)
+
+
+@command.command("holdout")
+@click.argument("endpoint")
+@click.option("--share", type=float, help="Share of the units to hold out.")
+@click.option("--version", "reference", metavar="MODEL@VERSION", help="What serves them; as before, at first control's version.")
+@click.option("--salt", help="Which units follows from it; as before, at first random.")
+@click.option("--none", is_flag=True, help="Hold out nobody any more.")
+@change_options
+def set_holdout(endpoint: str, share: float | None, reference: str | None, salt: str | None, none: bool, how: How) -> None:
+    """Let one version serve a share of the units of ENDPOINT, whatever becomes of its arms."""
+    if none == (share is not None) or (none and (reference or salt)):
+        raise click.UsageError("expected --share, and what else is to change of it, or --none alone")
+    here = home()
+    asked = None if share is None else HoldoutSpec(share, reference, salt)
+    _changed(here, deploy.set_holdout(here.place, endpoint, asked, how.order), how)
 
 
 @command.command("promote")
@@ -151,7 +175,8 @@ def show_status(endpoint: str, as_json: bool) -> None:
     text = [
         _plans([plan]),
         "",
-        table(workers, ("id", "plan", "seen", "failed")) if workers else "No worker runs.",
+        table(workers, ("id", "plan", "seen", "failed", "breakers")) if workers else "No worker runs.",
+        *(f"breaker of {arm} on {one['id']}: {reason}" for one in workers for arm, reason in one["open"].items()),
         "",
         table(shadows, ("shadow", "version", *_SHADOW_COLUMNS)) if shadows else "No shadows.",
         *(f"last error of {one['shadow']}: {one['last_error']}" for one in shadows if one["last_error"]),
@@ -175,6 +200,23 @@ def report_shadow(endpoint: str, shadow: str | None, as_json: bool) -> None:
     show(found, report_table(found), as_json=as_json)
 
 
+@command.command("holdout-report")
+@click.argument("endpoint")
+@click.option("--from", "start", metavar="TIME", help="From this time on, such as 2026-05-03T12:00:00Z; since the holdout was set.")
+@click.option("--to", "end", metavar="TIME", help="Until before this time; until now.")
+@json_option
+def report_holdout(endpoint: str, start: str | None, end: str | None, as_json: bool) -> None:
+    """Compare the units of ENDPOINT that are held out with those that were treated: answers, outcomes, labels, losses."""
+    from experiments.holdout import table as report_table
+    from flows.holdout_report import Source, Wanted, report
+
+    begin, stop = time_range(start, end)
+    wanted = Wanted(endpoint, -math.inf if begin is None else begin, math.inf if stop is None else stop)
+    here = home()
+    found = report(Source(here.store, here.journal, clock), wanted)
+    show(found, report_table(found), as_json=as_json)
+
+
 def _changed(here: Home, plan: Plan, how: How) -> None:
     # Counted before anybody waits: by then the units may be settled.
     warnings = cuts.warnings(here.store, plan)
@@ -192,7 +234,8 @@ def _changed(here: Home, plan: Plan, how: How) -> None:
 def _sentence(plan: Plan) -> str:
     shares = ", ".join(f"{name} {arm.version} {plan.share(name):.4g}" for name, arm in plan.arms.items())
     paused = " (paused: all to control)" if plan.mode == "paused" else ""
-    return f"plan {plan.plan} of {plan.endpoint}, phase {plan.phase}: {shares}{paused}"
+    held = "" if plan.holdout is None else f"; holdout {plan.holdout.version} {plan.holdout.share:.4g}"
+    return f"plan {plan.plan} of {plan.endpoint}, phase {plan.phase}: {shares}{paused}{held}"
 
 
 def _plans(found: list[Plan]) -> str:

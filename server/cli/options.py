@@ -12,6 +12,7 @@ import click
 import msgspec
 
 from flows.deploy import ArmSpec, Order, ShadowSpec
+from models.remote.reference import PREFIX
 from routing.changes import Who
 from server.home import Home, clock, create, from_env, open_existing
 
@@ -58,6 +59,16 @@ def duration(_: click.Context, parameter: click.Parameter, text: str | None) -> 
 def json_option(function: F) -> F:
     """`--json`."""
     return click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")(function)
+
+
+def revision_option(function: F) -> F:
+    """`--if-match REVISION`."""
+    return click.option("--if-match", type=click.IntRange(min=1), metavar="REVISION", help="Only if this is still its revision.")(function)
+
+
+def reason_option(function: F) -> F:
+    """`--reason`."""
+    return click.option("--reason", default="by command line", help="Why; kept with the change and in the audit log.")(function)
 
 
 class How(NamedTuple):
@@ -120,10 +131,12 @@ def arms(given: Sequence[str]) -> dict[str, ArmSpec]:
 
 
 def shadows(given: Sequence[str]) -> dict[str, ShadowSpec]:
-    """`next=credit@3` or `next=credit@3:0.1` → its shadow."""
+    """`next=credit@3`, `next=credit@3:0.1` or `next=remote:staging/credit:0.1` → its shadow."""
     found: dict[str, ShadowSpec] = {}
     for text in given:
-        name, reference, sample = _split(text, "--shadow", "NAME=MODEL@VERSION[:SAMPLE] such as next=credit@3:0.1")
+        name, reference, sample = _split(
+            text, "--shadow", "NAME=MODEL@VERSION[:SAMPLE] such as next=credit@3:0.1, or next=remote:staging/credit:0.1"
+        )
         found[_once(name, found, "--shadow")] = ShadowSpec(reference, 1.0 if sample is None else sample)
     return found
 
@@ -142,11 +155,12 @@ def weights(given: Sequence[str]) -> dict[str, float]:
 
 def _split(text: str, option: str, form: str) -> tuple[str, str, float | None]:
     name, equals, rest = text.partition("=")
-    reference, colon, number = rest.partition(":")
+    prefix = PREFIX if option == "--shadow" and rest.startswith(PREFIX) else ""
+    reference, colon, number = rest.removeprefix(prefix).partition(":")
     try:
-        if not (name and equals and "@" in reference):
+        if not (name and equals and ("/" if prefix else "@") in reference):
             raise ValueError
-        return name, reference, float(number) if colon else None
+        return name, prefix + reference, float(number) if colon else None
     except ValueError:
         raise click.UsageError(f"{option} {text}: expected {form}") from None
 

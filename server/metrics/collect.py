@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -15,6 +16,7 @@ from flows.views import features
 from flows.watching import report as watching
 from flows.watching.windows import measures
 from journal import segments
+from routing.breaker import STATES
 from server.home import Home, clock
 from server.metrics import drift, learners
 from store import experiments, facts, plans
@@ -53,6 +55,9 @@ class StoreCollector(Collector):
         dropped = CounterMetricFamily("tiltyard_shadow_dropped", "Mirrored predictions that the shadow never saw.", labels=names)
         lag = GaugeMetricFamily("tiltyard_shadow_lag_seconds", "How far the shadow is behind.", labels=names)
         agreement = GaugeMetricFamily("tiltyard_shadow_agreement_ratio", "Share of rows with the label that users saw.", labels=names)
+        breaker = GaugeMetricFamily(
+            "tiltyard_breaker_state", "Workers whose breaker of the arm is in this state.", labels=["endpoint", "arm", "state"]
+        )
         for endpoint in endpoints:
             found = status.status(self._home.store, self._home.journal, endpoint, clock)
             plan.add_metric([endpoint], found["plan"])
@@ -61,6 +66,10 @@ class StoreCollector(Collector):
                 current = deploy.load(connection, endpoint)
             for arm, route in current.arms.items():
                 weight.add_metric([endpoint, arm, route.version], current.share(arm))
+            states = Counter((arm, state) for worker in found["workers"] for arm, state in worker["breakers"].items())
+            for arm in sorted({arm for arm, _ in states}):
+                for state in STATES:
+                    breaker.add_metric([endpoint, arm, state], states[arm, state])
             for shadow, one in found["shadows"].items():
                 labels = [endpoint, shadow, one["version"]]
                 mirrored.add_metric(labels, one["mirrored"])
@@ -70,7 +79,7 @@ class StoreCollector(Collector):
                 lag.add_metric(labels, one["lag_seconds"])
                 if one["agreement"] is not None:
                     agreement.add_metric(labels, one["agreement"])
-        yield from (plan, applied, weight, mirrored, done, errors, dropped, lag, agreement)
+        yield from (plan, applied, weight, breaker, mirrored, done, errors, dropped, lag, agreement)
 
     def _readers(self) -> Iterator[Metric]:
         yield GaugeMetricFamily(

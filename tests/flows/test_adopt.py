@@ -76,7 +76,7 @@ class Node:
 
     def served_by(self, arm: str) -> str:
         """The version that answers where that arm is asked for."""
-        means = Means(lambda payload: self.world_address(), lambda: self.now, lambda work: work(), Missed())
+        means = Means(lambda payload: self.world_address(), lambda: self.now, lambda _version, work, _seconds: work(), Missed())
         return predict(self.routes.of("credit"), Ask("u", {"x": 1.0}, None, arm), means).model
 
     def world_address(self) -> Any:

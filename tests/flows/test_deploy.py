@@ -146,11 +146,12 @@ def test_dry_run(crowned: World, action: str) -> None:
 
 @pytest.mark.parametrize("action", CHANGES)
 def test_audit(crowned: World, action: str) -> None:
-    """Every change leaves a row with who, when, what and the plan; the end of an experiment one of its own."""
+    """Every change leaves a row with who, when, what and the plan; the end of an experiment and the move of an alias one of their own."""
     before = len(actions(crowned))
     plan = CHANGES[action](crowned, False)
     ends = action in ("endpoint.arms", "endpoint.promote", "endpoint.rollback")
-    assert actions(crowned)[before:] == ["experiment.end", action][not ends :]
+    moves = ["model.alias"] if action == "endpoint.promote" else []
+    assert actions(crowned)[before:] == ["experiment.end", *moves, action][not ends :]
     with crowned.store.read() as connection:
         [row] = audit.newest(connection, 1)
     assert (row["actor"], row["at"], row["subject"], row["detail"]["plan"]) == ("me", 9.0, "credit", plan.plan)

@@ -11,6 +11,7 @@ from core.errors import Invalid, JournalError, ModelFailed, Unavailable
 from core.events import ENROLLED, FALLBACK, FORCED, PINNED, Predicted, Unlogged
 from core.ids import MAX_KEY, Address, VersionId, format_prediction_id
 from core.values import Label, Output, Row
+from flows.asking import Timed
 from flows.predict import MOST_CONTEXT, Ask, Means, Missed, predict, predict_pinned
 from flows.serving import Route, make_route
 from models.package import Loaded
@@ -62,7 +63,7 @@ def journal() -> Journal:
 @pytest.fixture
 def means(journal: Journal) -> Means:
     """Means of a worker whose clock stands at 5."""
-    return Means(journal.append, lambda: 5.0, lambda work: work(), Missed())
+    return Means(journal.append, lambda: 5.0, lambda _version, work, _seconds: work(), Missed())
 
 
 def route(weights: dict[str, float], models: dict[str, Model], seconds: float = 0.0) -> Route:
@@ -187,7 +188,7 @@ def test_a_slow_model_leaves_the_hub(means: Means) -> None:
     """A model that took more than 2 ms a row at load runs by `offload`, a fast one does not."""
     calls = 0
 
-    def offload(work: Callable[[], list[Output]]) -> list[Output]:
+    def offload(version: str, work: Callable[[], Timed], seconds: float) -> Timed:
         nonlocal calls
         calls += 1
         return work()

@@ -6,12 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from skops import io as skops_io
 
-from models.building import build
 from models.package import Package
-from tests.models import onnx_graphs
-from tests.models.model_zoo import CASES, data, fitted
+from tests.models import onnx_graphs, registering
 from tests.models.workshop import Workshop
 
 
@@ -22,17 +19,10 @@ def register(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Packag
 
     def registered(name: str) -> Package:
         if name not in done:
-            done[name] = _register(name, tmp_path_factory.mktemp("model"))
+            done[name] = registering.register(name, tmp_path_factory.mktemp("model"))
         return done[name]
 
     return registered
-
-
-def _register(name: str, folder: Path) -> Package:
-    given = data(CASES[name].data)
-    given.features.assign(outcome=given.target).to_csv(folder / "sample.csv", index=False)
-    skops_io.dump(fitted(name), folder / "model.skops")
-    return build(folder / "model.skops", sample=folder / "sample.csv", target="outcome", trust_pickle=False)
 
 
 @pytest.fixture(scope="session")

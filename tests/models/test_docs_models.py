@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import click
 
@@ -13,16 +12,20 @@ from models.learner.river_model import FARTHEST
 from models.pool import KEEP_SECONDS
 from models.river_building import TASKS, TRIED
 from server.cli.learning import learning_options
-from tests.models.model_zoo import CASES, F32, F64, LINEAR, NATIVE
+from tests.models.model_zoo import CASES
+from tests.models.table import DATA, PATH, ROW, SERVED, exponent
 
-PAGE = (Path(__file__).parents[2] / "docs" / "models.md").read_text(encoding="utf-8")
-SERVED = {LINEAR: "plain floats", F64: "ONNX, float64", F32: "ONNX, float32", NATIVE: "scikit-learn"}
+PAGE = PATH.read_text(encoding="utf-8")
 
 
 def test_the_table_of_forms_is_that_of_the_tests():
-    """Each estimator that is tested is listed with the form in which it is served, and no other."""
-    rows = re.findall(r"^\| (.+) \| (plain floats|ONNX, float64|ONNX, float32|scikit-learn) \|$", PAGE, re.MULTILINE)
-    assert rows == [(case.shown, SERVED[case.form]) for case in CASES.values()]
+    """Each estimator that is tested is listed with its data and the form in which it is served, and no other."""
+    assert [row[:3] for row in ROW.findall(PAGE)] == [(case.shown, DATA[case.data], SERVED[case.form]) for case in CASES.values()]
+
+
+def test_a_difference_is_rounded_up():
+    """To a power of ten above three times itself, not below 1e-14."""
+    assert [exponent(apart) for apart in (0.0, 2e-15, 4e-15, 3e-8, 4e-8)] == [-14, -14, -13, -7, -6]
 
 
 def test_the_figures_are_those_of_the_code():

@@ -11,7 +11,7 @@ from onnx import TensorProto
 from skl2onnx.common.data_types import DoubleTensorType, FloatTensorType
 
 from core.errors import Rejected
-from models.building import NO_SAMPLE_ONNX
+from models.draft import UNCHECKED
 from tests.models import onnx_graphs as graphs
 from tests.models.model_zoo import data, fitted
 from tests.models.workshop import reload
@@ -26,7 +26,7 @@ def test_an_onnx_file_serves_as_it_is(workshop, sample):
     assert (card.format, card.compiled, card.tolerance) == ("onnx", None, 1e-4)
     assert card.signature.classes == ("setosa", "versicolor", "virginica")
     assert card.signature.names == (tuple(data("iris").features) if sample else ("x0", "x1", "x2", "x3"))
-    assert card.notes == (() if sample else (NO_SAMPLE_ONNX,))
+    assert card.notes == (() if sample else (UNCHECKED,))
     (output,) = reload(package).predict([data("iris").given[100].tolist()])
     assert output.label == "virginica"
     assert list(output.probabilities.values()) == pytest.approx(model.predict_proba(data("iris").given[100:101])[0], abs=1e-4)

@@ -13,7 +13,7 @@ from sklearn.cluster import KMeans
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
-from sklearn.multioutput import MultiOutputClassifier
+from sklearn.multioutput import MultiOutputClassifier, RegressorChain
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
@@ -46,7 +46,8 @@ def test_the_card_tells_all(workshop):
     assert card.profile.rows == 569
     assert card.profile.features["mean radius"].mean == pytest.approx(14.127, abs=1e-3)
     assert sum(card.profile.outputs["label"].top.values()) == 569
-    assert {"python", "scikit-learn", "onnxruntime", "skl2onnx", "numpy", "skops"} == set(card.versions)
+    assert {"python", "scikit-learn", "scipy", "joblib", "onnxruntime", "skl2onnx", "numpy", "skops"} == set(card.versions)
+    assert (card.parameters["logisticregression__C"], card.parameters["logisticregression__max_iter"]) == (1.0, 500)
     assert 0 < card.seconds_per_row < 0.01
     assert len(msgspec.json.encode(card)) < 50_000
 
@@ -131,7 +132,8 @@ def test_columns_left_out_are_noted(workshop):
         (KMeans(2, n_init=1).fit(np.eye(3)), "holds a KMeans; expected a fitted scikit-learn classifier or regressor"),
         ({"model": 1}, "holds a dict; expected"),
         (MultiOutputClassifier(LogisticRegression()).fit(np.eye(4), np.eye(4)[:, :2].astype(int)), "predicts several labels per row"),
-        (LinearRegression().fit(np.eye(4), np.eye(4)[:, :2]), "answered 2 numbers where 1 were expected"),
+        (LinearRegression().fit(np.eye(4), np.eye(4)[:, :2]), "the LinearRegression answers 2 outputs per row"),
+        (RegressorChain(LinearRegression()).fit(np.eye(4), np.eye(4)[:, :2]), "answered 2 numbers where 1 were expected"),
     ],
 )
 def test_what_is_no_model_is_refused(workshop, model, message):

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from core.errors import Conflict, Invalid, NotFound, TiltyardError
 from routing import changes
 from routing.changes import Change, Who
-from routing.plan import AliasMove, Arm, Plan, Shadow
+from routing.plan import AliasMove, Arm, Holdout, Plan, Shadow
 
 WHO = Who("me", 5.0, "because")
 OLD, NEW = Arm("m@1", 90), Arm("m@2", 10)
@@ -23,6 +23,9 @@ ALONE = replace(PLAN, arms={"control": OLD})
 THREE = replace(PLAN, arms={"control": OLD, "b": NEW, "c": NEW})
 TARGET = replace(RUNNING, plan=4, phase=2, parent=2, arms={"control": OLD, "treatment": Arm("m@2", 30)})
 
+HELD = Holdout(0.1, "m@7", "h")
+HOLDING = replace(RUNNING, holdout=HELD)
+
 STAYS, RISES = 3, 4
 GOES_ON, ENDS = "e1", None
 
@@ -31,6 +34,10 @@ TABLE: dict[str, tuple[Callable[[], Change], int, str | None]] = {
     "the same shares": (lambda: changes.set_traffic(RUNNING, {"control": 9, "treatment": 1}, None, WHO), STAYS, GOES_ON),
     "enrolment": (lambda: changes.set_traffic(RUNNING, {"control": 90, "treatment": 10}, 0.9, WHO), STAYS, GOES_ON),
     "shadows": (lambda: changes.set_shadows(RUNNING, {"next": Shadow("m@3")}, WHO), STAYS, GOES_ON),
+    "a holdout": (lambda: changes.set_holdout(RUNNING, HELD, WHO), RISES, GOES_ON),
+    "a larger holdout": (lambda: changes.set_holdout(HOLDING, replace(HELD, share=0.2), WHO), RISES, GOES_ON),
+    "another version of the holdout": (lambda: changes.set_holdout(HOLDING, replace(HELD, version="m@8"), WHO), STAYS, GOES_ON),
+    "no holdout any more": (lambda: changes.set_holdout(HOLDING, None, WHO), RISES, GOES_ON),
     "pause": (lambda: changes.pause(RUNNING, WHO), STAYS, GOES_ON),
     "resume": (lambda: changes.resume(PAUSED, WHO), STAYS, GOES_ON),
     "arms: weights alone": (lambda: changes.set_arms(RUNNING, {"control": NEW, "treatment": NEW}, None, WHO), RISES, ENDS),
@@ -59,6 +66,47 @@ def test_phase_and_experiment(make: Callable[[], Change], phase: int, experiment
     assert (change.plan.plan, change.plan.phase, change.plan.experiment) == (8, phase, experiment)
     assert (change.ended, bool(change.because)) == (("e1", True) if experiment is None else (None, False))
     assert (change.plan.by, change.plan.at, change.plan.reason) == WHO
+
+
+FATES: dict[str, Callable[[], Change]] = {
+    "other weights": lambda: changes.set_traffic(HOLDING, {"control": 1, "treatment": 1}, 0.2, WHO),
+    "other arms": lambda: changes.set_arms(HOLDING, {"control": NEW}, None, WHO),
+    "shadows": lambda: changes.set_shadows(HOLDING, {"next": Shadow("m@3")}, WHO),
+    "a pause": lambda: changes.pause(HOLDING, WHO),
+    "a promotion": lambda: changes.promote(HOLDING, None, (), WHO),
+    "an experiment's end": lambda: changes.stop_experiment(HOLDING, WHO),
+    "a rollback": lambda: changes.restore(HOLDING, TARGET, (), WHO),
+    "a rollback for another version": lambda: changes.restore(HOLDING, TARGET, (), WHO, "m@2"),
+}
+
+
+@pytest.mark.parametrize("make", FATES.values(), ids=FATES)
+def test_a_holdout_survives(make: Callable[[], Change]) -> None:
+    """Whatever becomes of the arms, the same units are held out by the same version."""
+    assert make().plan.holdout == HELD
+
+
+def test_a_holdout_whose_version_cannot_be_served_goes_back() -> None:
+    """To what it was before: else the plan that restores the former one would fail like it."""
+    assert changes.restore(HOLDING, TARGET, (), WHO, "m@7").plan.holdout is None
+    earlier = replace(TARGET, holdout=replace(HELD, version="m@6"))
+    assert changes.restore(HOLDING, earlier, (), WHO, "m@7").plan.holdout == earlier.holdout
+
+
+@pytest.mark.parametrize(
+    ("holdout", "arms", "field"),
+    [
+        (replace(HELD, share=0.0), RUNNING.arms, "holdout.share"),
+        (replace(HELD, share=1.0), RUNNING.arms, "holdout.share"),
+        (replace(HELD, share=float("nan")), RUNNING.arms, "holdout.share"),
+        (HELD, {**RUNNING.arms, "holdout": NEW}, "arms.holdout"),
+    ],
+)
+def test_a_holdout_that_cannot_be(holdout: Holdout, arms: dict[str, Arm], field: str) -> None:
+    """Nobody, everybody, or units whose rows an arm's could be taken for."""
+    with pytest.raises(Invalid) as caught:
+        changes.set_holdout(replace(RUNNING, arms=arms), holdout, WHO)
+    assert caught.value.field == field
 
 
 ERRORS: dict[str, tuple[Callable[[], object], type[TiltyardError], str]] = {

@@ -10,7 +10,7 @@ import pytest
 
 from core.errors import Invalid
 from routing.changes import Who, create
-from routing.plan import AliasMove, Arm, Plan, Shadow, public
+from routing.plan import AliasMove, Arm, Holdout, Plan, Shadow, public
 
 WHO = Who("me", 1777809600.0, "because")
 ARMS = {"control": Arm("m@1", 3), "treatment": Arm("m@2", 1)}
@@ -36,7 +36,8 @@ def test_as_the_api_shows_it() -> None:
     shown = public(msgspec.structs.replace(first(), moved=(AliasMove("m", "champion", 1, 2),)))
     assert shown["at"] == "2026-05-03T12:00:00.000Z"
     assert set(shown) == {
-        *("endpoint", "plan", "phase", "parent", "mode", "enrolment", "salt", "experiment", "arms", "shadows", "by", "at", "reason")
+        *("endpoint", "plan", "phase", "parent", "mode", "enrolment", "salt", "experiment", "arms", "shadows", "holdout"),
+        *("by", "at", "reason"),
     }
 
 
@@ -46,6 +47,15 @@ def test_a_stored_plan_is_read_as_it_was() -> None:
     assert msgspec.json.decode(msgspec.json.encode(plan), type=Plan) == plan
     without = {key: value for key, value in msgspec.to_builtins(plan).items() if key != "moved"}
     assert msgspec.convert(without, Plan).moved == ()
+
+
+def test_a_plan_from_before_there_were_holdouts() -> None:
+    """Holds out nobody; one with a holdout needs its version beside those of the arms."""
+    plan = first()
+    without = {key: value for key, value in msgspec.to_builtins(plan).items() if key != "holdout"}
+    assert msgspec.convert(without, Plan) == plan
+    held = msgspec.structs.replace(plan, holdout=Holdout(0.1, "m@7", "s"))
+    assert (held.versions, msgspec.json.decode(msgspec.json.encode(held), type=Plan)) == ({"m@1", "m@2", "m@7"}, held)
 
 
 @pytest.mark.parametrize(

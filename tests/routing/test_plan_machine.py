@@ -11,7 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from core.errors import TiltyardError
 from routing import changes
 from routing.changes import Change, Who
-from routing.plan import CONTROL, Arm, Plan, Shadow
+from routing.plan import CONTROL, Arm, Holdout, Plan, Shadow
 
 WEIGHTS = st.integers(0, 3)
 VERSIONS = st.integers(1, 3).map("m@{}".format)
@@ -31,6 +31,11 @@ def versions(plan: Plan) -> dict[str, str]:
     return {name: arm.version for name, arm in plan.arms.items()}
 
 
+def held(plan: Plan) -> tuple[float, str] | None:
+    """Who is held out."""
+    return None if plan.holdout is None else (plan.holdout.share, plan.holdout.salt)
+
+
 class Changing(RuleBasedStateMachine):
     """An endpoint, its history, and the experiments that have run on it."""
 
@@ -42,6 +47,7 @@ class Changing(RuleBasedStateMachine):
         self.content: list[Plan] = [self.plan]
         """What rolling back again and again goes through."""
         self.experiments = 0
+        self.held: Holdout | None = None
 
     def who(self) -> Who:
         """The next change's author."""
@@ -52,7 +58,7 @@ class Changing(RuleBasedStateMachine):
         """Take the next plan, after a look at what it is to the one before."""
         before, after = self.plan, change.plan
         assert after.plan == before.plan + 1
-        moved = (shares(before), before.salt) != (shares(after), after.salt)
+        moved = (shares(before), before.salt, held(before)) != (shares(after), after.salt, held(after))
         assert after.phase == before.phase + moved
         assert after.experiment == expected
         assert change.ended == (before.experiment if before.experiment != after.experiment and before.experiment else None)
@@ -90,6 +96,11 @@ class Changing(RuleBasedStateMachine):
     @rule(version=VERSIONS)
     def shadows(self, version: str) -> None:
         self.ahead(changes.set_shadows(self.plan, {"next": Shadow(version)}, self.who()), self.plan.experiment)
+
+    @rule(holdout=st.none() | st.builds(Holdout, st.sampled_from([0.1, 0.2]), VERSIONS, st.sampled_from(["h", "i"])))
+    def holdout(self, holdout: Holdout | None) -> None:
+        self.ahead(changes.set_holdout(self.plan, holdout, self.who()), self.plan.experiment)
+        self.held = holdout
 
     @rule()
     def pause_or_resume(self) -> None:
@@ -136,6 +147,11 @@ class Changing(RuleBasedStateMachine):
         expected = self.content[-1]
         for name in ("arms", "shadows", "enrolment", "salt", "mode"):
             assert getattr(self.plan, name) == getattr(expected, name)
+
+    @invariant()
+    def the_holdout_is_what_was_last_asked_for(self) -> None:
+        """Whatever came after."""
+        assert self.plan.holdout == self.held
 
     @invariant()
     def control_always_exists(self) -> None:

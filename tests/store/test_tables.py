@@ -194,7 +194,7 @@ def test_workers(store: Store) -> None:
         workers.report(connection, "w1", 9.0, {"plans": {"credit": 2}})
         workers.report(connection, "w2", 2.0, {})
         assert workers.alive(connection, 5.0) == {"w1": (9.0, {"plans": {"credit": 2}})}
-        workers.forget(connection, 9.0)
+        workers.forget(connection, ["w2"])
         assert set(workers.alive(connection, 0.0)) == {"w1"}
 
 

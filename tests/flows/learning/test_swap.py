@@ -175,7 +175,12 @@ def test_a_worker_serves_no_version_before_its_snapshot(learning: LearningWorld,
         told = workers.alive(connection, 0.0)["w"][1]
     assert (told["snapshots"], told["snapshots_published"]) == ({"river@1": 8}, {"river@1": 10.0})
     logged: list[events.Event] = []
-    means = Means(lambda payload: logged.append(events.decode(payload)) or Address(1, 0, 7), lambda: 2.0, lambda work: work(), Missed())
+    means = Means(
+        lambda payload: logged.append(events.decode(payload)) or Address(1, 0, 7),
+        lambda: 2.0,
+        lambda _version, work, _seconds: work(),
+        Missed(),
+    )
     predict(routes.of("e"), Ask("u", ROW, None), means)
     predict_pinned(routes.of("e"), "control", Ask(None, ROW, None), means)
     assert [event.snapshot for event in logged if isinstance(event, Predicted)] == [8, 8]

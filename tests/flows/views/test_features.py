@@ -162,7 +162,7 @@ def test_a_prediction_is_made_logged_and_told_with_what_was_filled_in(serving: S
         logged.append(events.decode(payload))
         return Address(1, len(logged), 7)
 
-    means = Means(append, lambda: 40.0, lambda work: work(), Missed())
+    means = Means(append, lambda: 40.0, lambda _version, work, _seconds: work(), Missed())
     route, ask = serving.routes.of("credit"), Ask("u", {"x": 0.5}, None)
     for answer in (predict(route, ask, means), predict_pinned(route, "control", ask, means)):
         assert answer.features == {"users": {"age_seconds": 30.0, "generation": 1}}
