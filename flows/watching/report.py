@@ -15,6 +15,7 @@ from flows.watching.comparing import compared
 from flows.watching.reference import Reference, reference
 from flows.watching.state import State, unpack
 from flows.watching.windows import LABELS, ROWS, Measures
+from routing.plan import HOLDOUT, Plan
 from store import registry, watch
 from store.engine import Store
 
@@ -25,14 +26,12 @@ HISTORY = 50
 def report(store: Store, endpoint: str, of: Measures, windows: int = 10) -> dict[str, Any]:
     """The report on an endpoint with the newest `windows` of each version and kind; raises NotFound.
 
-    Versions are those of the current plan's arms, and those that were watched before.
+    Versions are those of the current plan's arms and holdout, and those that were watched before.
     """
     with store.read() as connection:
         plan = deploy.load(connection, endpoint)
         bodies = {version: body for (_, version), body in watch.states(connection, endpoint).items()}
-        arms: dict[str, list[str]] = {}
-        for name, arm in plan.arms.items():
-            arms.setdefault(arm.version, []).append(name)
+        arms = _arms(plan)
         versions = [*arms, *(version for version in bodies if version not in arms)]
         found = {version: _version(connection, endpoint, version, bodies.get(version), of, windows) for version in versions}
     return {
@@ -46,6 +45,16 @@ def report(store: Store, endpoint: str, of: Measures, windows: int = 10) -> dict
         "least_psi": of.least_psi,
         "versions": {version: {"arms": arms.get(version, []), **one} for version, one in found.items()},
     }
+
+
+def _arms(plan: Plan) -> dict[str, list[str]]:
+    """The arms of each version that answers, and `holdout` for that of the units held out."""
+    found: dict[str, list[str]] = {}
+    for name, arm in plan.arms.items():
+        found.setdefault(arm.version, []).append(name)
+    if plan.holdout is not None:
+        found.setdefault(plan.holdout.version, []).append(HOLDOUT)
+    return found
 
 
 def _version(connection: sa.Connection, endpoint: str, version: str, body: bytes | None, of: Measures, windows: int) -> dict[str, Any]:

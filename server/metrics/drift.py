@@ -12,7 +12,7 @@ _PARTS = (("features", "tiltyard", "feature", "a feature"), ("predictions", "til
 
 
 def families(told: Sequence[dict[str, Any]]) -> Iterator[Metric]:
-    """The families, of each endpoint what `flows.watching.report.report` tells; only versions of the current plan's arms."""
+    """The families, of each endpoint what `flows.watching.report.report` tells; only versions of the current plan's arms and holdout."""
     found = [(one["endpoint"], version, of) for one in told for version, of in one["versions"].items() if of["arms"] and "window" in of]
     for part, prefix, label, what in _PARTS:
         yield from _columns(found, part, prefix, label, what)

@@ -46,6 +46,8 @@ def test_the_card_tells_all(workshop):
     assert card.profile.rows == 569
     assert card.profile.features["mean radius"].mean == pytest.approx(14.127, abs=1e-3)
     assert sum(card.profile.outputs["label"].top.values()) == 569
+    assert card.profile.target.top == {"1": 357, "0": 212}
+    assert (len(package.tried.outputs), sum(package.tried.truths)) == (569, 357)
     assert {"python", "scikit-learn", "scipy", "joblib", "onnxruntime", "skl2onnx", "numpy", "skops"} == set(card.versions)
     assert (card.parameters["logisticregression__C"], card.parameters["logisticregression__max_iter"]) == (1.0, 500)
     assert 0 < card.seconds_per_row < 0.01

@@ -12,10 +12,10 @@ import sqlalchemy as sa
 from msgspec.structs import replace
 
 from core import events
-from core.events import FALLBACK, FORCED, PINNED, Tick
+from core.events import FALLBACK, FORCED, HELD_OUT, PINNED, Tick
 from core.values import Output, Position
 from flows import deploy, known
-from flows.deploy import ArmSpec
+from flows.deploy import ArmSpec, HoldoutSpec
 from flows.follow import WATCH
 from flows.watching.reference import Reference, reference
 from flows.watching.state import PANES, pack, unpack
@@ -195,6 +195,17 @@ def test_versions_are_counted_apart(watching: Watching, model: Model) -> None:
     assert not any(one["alarm"] for one in found["features"].values())
     assert set(found["features"]) == {NAMES[k] for k in some}
     assert watching.version("c@1")["filling"]["rows"] == 100
+
+
+def test_units_held_out_count_for_their_version(watching: Watching, model: Model) -> None:
+    """And the report says that it serves the holdout."""
+    with watching.store.write() as connection:
+        registry.add_version(connection, "c", known.encode(card_of(X, Y, model, NAMES)), "me", 0.0)
+    deploy.set_holdout(watching.world.place, "credit", HoldoutSpec(0.1, "c@2"), order(1.0))
+    ask(watching, model, 30, plan=2, arm="holdout", version="c@2", flags=HELD_OUT)
+    watching.follow()
+    assert (watching.version("c@2")["arms"], watching.version("c@2")["filling"]["rows"]) == (["holdout"], 30)
+    assert watching.version("c@1")["filling"]["rows"] == 0
 
 
 def test_missing_values_and_outputs_that_say_nothing(watching: Watching, model: Model) -> None:
