@@ -85,6 +85,7 @@ def _answer(model: treelite.Model, said: Told) -> _Answer:
 
 
 def _chosen(targets: int, output: int | None) -> int:
+    """The number of the target that is served."""
     if output is None:
         if targets > 1:
             raise Rejected(f"the model answers {targets} values per row; choose one of them as output, counted from 0")
@@ -103,6 +104,7 @@ def _as_in(table: Sample, names: Sequence[str] | None) -> Sequence[str] | None:
 
 
 def _check_texts(features: Sequence[Feature], said: Told, sampled: bool) -> None:
+    """That text stands only where the file has categories for it."""
     if said.categories and not sampled:
         raise Rejected("the model takes categories; give a sample, so that their types are known")
     texts = [one.name for place, one in enumerate(features) if one.kind == "str" and place not in said.categories]

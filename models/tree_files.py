@@ -60,7 +60,7 @@ class _Booster(msgspec.Struct):
     def rounds(self) -> int:
         """How many there are, 0 where the file does not say."""
         model = self.gbtree.model if self.gbtree is not None else self.model
-        return 0 if model is None else len(model.iteration_indptr) - 1
+        return 0 if model is None else max(len(model.iteration_indptr) - 1, 0)
 
 
 class _Learner(msgspec.Struct):
@@ -128,7 +128,7 @@ def _lightgbm(text: str) -> Told:
     kinds = (kind for line in lines if line.startswith("decision_type=") for kind in line.partition("=")[2].split(" "))
     if any(int(kind) >> 2 & 3 == ZERO_MISSING for kind in kinds if kind):
         raise Rejected("the model was trained with zero_as_missing, which treelite does not know; mark missing values as NaN instead")
-    names = tuple(said_of.get("feature_names", "").split(" "))
+    names = tuple(said_of["feature_names"].split(" ")) if "feature_names" in said_of else ()
     plain = names == tuple(f"Column_{place}" for place in range(len(names)))
     objective = said_of.get("objective", "custom").split(" ")[0]
     listed = next((line.partition(":")[2] for line in lines if line.startswith("pandas_categorical:")), "null")
