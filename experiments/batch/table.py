@@ -133,6 +133,9 @@ def _p_values(one: Data) -> list[str]:
 
 def compared_by(found: Data) -> str:
     """By which tests, and how many."""
+    if found["tested"] == 0:
+        reasons = dict.fromkeys(one["refused"] for one in found["metrics"] if one["refused"])
+        return f"No difference could be tested: {'; '.join(reasons)}."
     methods: dict[str, list[str]] = {}
     for one in found["metrics"]:
         if one["p_value"] is not None:

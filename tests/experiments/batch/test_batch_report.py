@@ -12,7 +12,7 @@ import pytest
 from experiments.batch.answers import Answers, Labelled, Valued
 from experiments.batch.report import report
 from experiments.batch.slices import cut
-from experiments.batch.table import counted, table
+from experiments.batch.table import compared_by, counted, table
 from tests.experiments.batch.answered import asking, binary, several, values
 
 DATA = {"file": "d.csv", "sha256": "0" * 64, "target": "y", "rows": 9, "tested": 9, "unlabelled": 0, "unanswered": 0, "unseen": {}}
@@ -57,6 +57,15 @@ def _same(left: Any, right: Any) -> bool:
     if isinstance(left, list | tuple):
         return len(left) == len(right) and all(map(_same, left, right))
     return bool(left == right)
+
+
+def test_a_comparison_in_which_nothing_was_tested() -> None:
+    """Says why."""
+    a = binary(50)
+    told = compared_by(report(a, [], a, asking()).document["comparison"])
+    assert told.startswith("No difference could be tested: the models are right and wrong on the same rows")
+    other = compared_by(report(a, [], binary(50, 3, 2.0, a.truth), asking()).document["comparison"])
+    assert other.startswith("11 metrics were compared (accuracy by McNemar mid-p; ")
 
 
 def test_what_was_left_out_is_said() -> None:
