@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from experiments.text import Data, fitted, grid, number, p_text
@@ -34,12 +34,19 @@ def _version(version: str, of: Data, whole: bool) -> Iterator[str]:
     if of["adwin"]["last"] is not None:
         last = of["adwin"]["last"]
         yield f"  ADWIN: {of['adwin']['changes']} changes against its own past, the last at {last['at']} in {', '.join(last['columns'])}"
-    for kind, past in of["last_alarm"].items():
-        if past is not None and past["number"] != of["windows"][kind]:
-            yield f"  last alarm in window {past['number']} of {kind}, to {past['to']}: {', '.join(past['alarms'])}"
+    yield from (line for kind in ("rows", "labels") for line in _past(kind, of["history"][kind], of["last_alarm"][kind]))
     filling = of["filling"]
     for kind, label in (("rows", "windows"), ("labels", "windows of labels")):
         yield f"  {label}: {of['windows'][kind]} judged, {of['alarms'][kind]} with an alarm, {filling[kind]} rows in the next"
+
+
+def _past(kind: str, history: Sequence[Data], last: Data | None) -> Iterator[str]:
+    """Alarms of earlier windows among those that are listed, or else the last one there was; the newest window is told already."""
+    alarms = [window for window in history[1:] if window["alarm"]]
+    if last is not None and all(last["number"] != window["number"] for window in history):
+        alarms.append(last)
+    for window in alarms:
+        yield f"  alarm in window {window['number']} of {kind}, to {window['to']}: {', '.join(window['alarms'])}"
 
 
 def _columns(of: Data, whole: bool) -> Iterator[str]:

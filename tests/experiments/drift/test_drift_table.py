@@ -39,7 +39,8 @@ def version(shift: float) -> dict[str, Any]:
         "adwin": {"changes": 2, "last": {"at": WINDOW["to"], "columns": ["x4"]}},
         "windows": {"rows": 3, "labels": 2},
         "alarms": {"rows": 1, "labels": 0},
-        "last_alarm": {"rows": {**window, "number": 1, "alarms": {"features.x5": "…"}}, "labels": None},
+        "last_alarm": {"rows": {**window, "number": 1, "alarm": True, "alarms": {"features.x5": "…"}}, "labels": None},
+        "history": {"rows": [window, {**window, "number": 2, "alarm": True, "alarms": {"features.x6": "…"}}], "labels": []},
     }
 
 
@@ -81,7 +82,8 @@ def test_all_else_is_told(lines: list[str]) -> None:
         "said of it",
         "error: 0.06 beside 0.05 on the sample: within chance (p 0.4)",
         "ADWIN: 2 changes against its own past, the last at 2026-05-03T13:00:00.000Z in x4",
-        "last alarm in window 1 of rows, to 2026-05-03T13:00:00.000Z: features.x5",
+        "alarm in window 2 of rows, to 2026-05-03T13:00:00.000Z: features.x6",
+        "alarm in window 1 of rows, to 2026-05-03T13:00:00.000Z: features.x5",
         "3 judged, 1 with an alarm, 7 rows in the next",
     ):
         assert told in text
