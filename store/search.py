@@ -15,6 +15,8 @@ from store.version_facts import MARK
 Comparison: TypeAlias = Literal["=", ">", ">=", "<", "<="]
 FEW = 500
 """Versions that are looked up one by one faster than all are gone through."""
+_FACTS = version_facts.c
+_FIGURE, _SAME = version_facts.alias("figure"), versions.alias("same")
 _MARKS = (lifecycle.TESTED, lifecycle.APPROVED, lifecycle.RETIRED)
 _STATES = (lifecycle.TESTED, lifecycle.APPROVED, "serving", lifecycle.RETIRED)
 """Each hides the ones before."""
@@ -167,8 +169,7 @@ def _told() -> Iterator[sa.ColumnElement[Any]]:
     """What is shown of a version's facts, a column each."""
     yield from (_fact(Has(MARK, mark)).label(mark) for mark in _MARKS)
     for name in ("task", "runtime"):
-        facts = version_facts.alias()
-        text = sa.select(facts.c.text).where(*_of_version(facts), facts.c.name == name).limit(1)
+        text = sa.select(_FACTS.text).where(*_of_version(version_facts), _FACTS.name == name).limit(1)
         yield text.scalar_subquery().label(name)
 
 
@@ -187,9 +188,9 @@ def _ordered(order: Order) -> _Ordered:
         return _Ordered((versions.c.at, *own), versions)
     if order.by == "model":
         return _Ordered(own, versions)
-    figure = version_facts.alias("figure")
-    of = (figure.c.name == order.by, figure.c.number.is_not(None))
-    return _Ordered((figure.c.number, figure.c.model, figure.c.version), versions.join(figure, sa.and_(*_of_version(figure))), of)
+    figure = _FIGURE.c
+    of = (figure.name == order.by, figure.number.is_not(None))
+    return _Ordered((figure.number, figure.model, figure.version), versions.join(_FIGURE, sa.and_(*_of_version(_FIGURE))), of)
 
 
 def _clause(wanted: Wanted, serving: Collection[VersionId]) -> sa.ColumnElement[bool]:
@@ -210,29 +211,26 @@ def _clause(wanted: Wanted, serving: Collection[VersionId]) -> sa.ColumnElement[
 
 def _fact(wanted: Has | Compares) -> sa.ColumnElement[bool]:
     """That the version which is looked at has such a fact."""
-    facts = version_facts.alias()
     # Not the bare number: else SQLite looks for all figures that compare so, again for each version, instead of the version's own.
-    return sa.exists().where(*_of_version(facts), facts.c.name == wanted.name, _matches(wanted, facts, facts.c.number + 0.0))
+    return sa.exists().where(*_of_version(version_facts), _FACTS.name == wanted.name, _matches(wanted, _FACTS.number + 0.0))
 
 
 def _all_that(wanted: Has | Compares | IsOf | Named) -> sa.Select[Any]:
     """The keys of all versions that are so."""
     if isinstance(wanted, IsOf):
-        same = versions.alias()
-        return sa.select(same.c.model, same.c.version).where(same.c.model == wanted.model)
+        return sa.select(_SAME.c.model, _SAME.c.version).where(_SAME.c.model == wanted.model)
     if isinstance(wanted, Named):
         return sa.select(aliases.c.model, aliases.c.version).where(aliases.c.alias == wanted.alias)
-    facts = version_facts.alias()
-    return sa.select(facts.c.model, facts.c.version).where(facts.c.name == wanted.name, _matches(wanted, facts, facts.c.number))
+    return sa.select(_FACTS.model, _FACTS.version).where(_FACTS.name == wanted.name, _matches(wanted, _FACTS.number))
 
 
-def _matches(wanted: Has | Compares, facts: sa.FromClause, number: sa.ColumnElement[Any]) -> sa.ColumnElement[bool]:
+def _matches(wanted: Has | Compares, number: sa.ColumnElement[Any]) -> sa.ColumnElement[bool]:
     if isinstance(wanted, Compares):
         return _compared(number, wanted.comparison, wanted.number)
     if wanted.begins:
         # The last code point: no text that begins so lies behind it.
-        return sa.and_(facts.c.text >= wanted.text, facts.c.text < wanted.text + "\U0010ffff")
-    return facts.c.text == wanted.text
+        return sa.and_(_FACTS.text >= wanted.text, _FACTS.text < wanted.text + "\U0010ffff")
+    return _FACTS.text == wanted.text
 
 
 def _in_state(state: str, serving: Collection[VersionId]) -> sa.ColumnElement[bool]:

@@ -28,6 +28,8 @@ TIMES = ("registered", "at")
 """Names of the time of registration: as it is asked for, and as it is shown."""
 
 _TERM = re.compile(r'(-?)(?:([A-Za-z][A-Za-z0-9_.\-]*)(>=|<=|[:=<>]))?("[^"]*"|[^\s"]+)?')
+_UNKEPT = re.compile("[\0\ud800-\udfff]")
+"""What no store holds: the zero byte, and what a command line makes of bytes that are no text."""
 _SPACE = re.compile(r"\s*")
 
 
@@ -54,8 +56,8 @@ class _Term:
 
 def parse(text: str) -> list[Condition]:
     """The conditions that a search names; [] where it is empty. Raises Invalid naming the term, its place, and what was expected."""
-    if len(text) > MAX_SEARCH or "\0" in text:
-        raise Invalid(f"search: expected at most {MAX_SEARCH} characters, got {len(text)}", field="search")
+    if len(text) > MAX_SEARCH or _UNKEPT.search(text):
+        raise Invalid(f"search: expected at most {MAX_SEARCH} characters of Unicode, got {len(text)}", field="search")
     found, place = list[Condition](), _after_space(text, 0)
     while place < len(text):
         term = _Term(text, place)

@@ -89,7 +89,7 @@ def test_what_cannot_be_read(text: str, place: int, term: str, why: str) -> None
 def test_limits() -> None:
     """Neither a long search nor one of many terms is tried."""
     assert len(parse("a " * MAX_TERMS)) == MAX_TERMS
-    for text in ("a" * (MAX_SEARCH + 1), "a " * (MAX_TERMS + 1), "-".join(f"a{n}" for n in range(MAX_TERMS + 1)), "a\0"):
+    for text in ("a" * (MAX_SEARCH + 1), "a " * (MAX_TERMS + 1), "-".join(f"a{n}" for n in range(MAX_TERMS + 1)), "a\0", "tag:\udcff"):
         with pytest.raises(Invalid, match=r"^search: "):
             parse(text)
 
