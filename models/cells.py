@@ -1,4 +1,4 @@
-"""The cells of a CSV file whose columns are known: each read as its feature's kind, never guessed from what else the column holds."""
+"""The cells of a CSV file, each read by itself: as its column's kind where that is known, never guessed from what else the column holds."""
 
 from __future__ import annotations
 
@@ -11,13 +11,12 @@ from models.signature import Kind
 _BOOLEANS = {"true": True, "false": False}
 
 
-def cell_reader(kind: Kind) -> Callable[[str], Value]:
-    """What reads a cell of a column of this kind; None is a missing value, as in a sample.
+def cell_reader(kind: Kind | None) -> Callable[[str], Value]:
+    """What reads a cell of a column of this kind, None: as it looks, a number, true or false, else a text. A missing value is None.
 
     A cell that cannot be of the kind stays the text that it is: validation speaks of it.
     """
-    readers: dict[Kind, Callable[[str], Value]] = {"float": _number, "int": _integer, "str": _text, "bool": _boolean}
-    return readers[kind]
+    return _READERS[kind]
 
 
 def _number(cell: str) -> Value:
@@ -43,6 +42,11 @@ def _boolean(cell: str) -> Value:
     return _BOOLEANS.get(text, cell) if text else None
 
 
+def _any(cell: str) -> Value:
+    found = _integer(cell)
+    return _boolean(cell) if isinstance(found, str) else found
+
+
 def _text(cell: str) -> Value:
     return cell or None
 
@@ -54,3 +58,12 @@ def _missing(cell: str) -> Value:
 def _is_plain(cell: str) -> bool:
     """Python also reads 1_000, and the digits of other scripts."""
     return "_" not in cell and cell.isascii()
+
+
+_READERS: dict[Kind | None, Callable[[str], Value]] = {
+    "float": _number,
+    "int": _integer,
+    "bool": _boolean,
+    "str": _text,
+    None: _any,
+}

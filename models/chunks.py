@@ -13,10 +13,8 @@ from typing import Any, NamedTuple
 
 from core.errors import Invalid, Malformed
 from core.values import Value
-from models.sample import MISSING
+from models.cells import cell_reader
 from models.signature import Kind
-
-_BOOLEANS = {"true": True, "false": False}
 
 
 class Column(NamedTuple):
@@ -75,7 +73,7 @@ def _csv(path: Path, columns: Sequence[Column], size: int) -> Iterator[Chunk]:
 
 def _of_cells(first: int, held: Sequence[Sequence[str]], places: Mapping[Column, int]) -> Chunk:
     by_place = list(zip(*held, strict=True))
-    return Chunk(first, {column: [_READERS[column.kind](cell) for cell in by_place[place]] for column, place in places.items()})
+    return Chunk(first, {column: [*map(cell_reader(column.kind), by_place[place])] for column, place in places.items()})
 
 
 def _parquet(path: Path, columns: Sequence[Column], size: int) -> Iterator[Chunk]:
@@ -112,40 +110,3 @@ def _plain(value: Any) -> Value:
     if isinstance(value, Decimal) or (type(value) is int and not -(2**63) <= value < 2**63):
         return float(value)
     return value if isinstance(value, str | int | float | bool) else str(value)
-
-
-def _float(cell: str) -> Value:
-    text = cell.strip()
-    if text.lower() in MISSING:
-        return None
-    try:
-        return cell if "_" in text else float(text)
-    except ValueError:
-        return cell
-
-
-def _int(cell: str) -> Value:
-    text = cell.strip()
-    try:
-        return cell if "_" in text else int(text)
-    except ValueError:
-        return _float(cell)
-
-
-def _bool(cell: str) -> Value:
-    text = cell.strip().lower()
-    return _BOOLEANS.get(text, cell) if text else None
-
-
-def _any(cell: str) -> Value:
-    found = _int(cell)
-    return _bool(cell) if isinstance(found, str) else found
-
-
-_READERS: Mapping[Kind | None, Callable[[str], Value]] = {
-    "float": _float,
-    "int": _int,
-    "bool": _bool,
-    "str": lambda cell: cell or None,
-    None: _any,
-}
