@@ -9,6 +9,8 @@ from experiments.text import Data, fitted, grid, number, p_text
 
 MOST_SHOWN = 5
 """Columns beside those with an alarm, unless all are asked for."""
+MOST_NAME = 40
+"""Characters of a column's name in the table; reasons name it whole."""
 
 
 def table(report: Data, *, whole: bool = False) -> str:
@@ -76,7 +78,7 @@ def _row(item: tuple[str, Data]) -> list[Any]:
     name, one = item
     outside = one["out_of_range"] or one["unseen"]
     return [
-        name,
+        name if len(name) <= MOST_NAME else f"{name[: MOST_NAME - 1]}…",
         _short(one["score"]),
         _short(one["limit"]),
         _short(one["ks"]),

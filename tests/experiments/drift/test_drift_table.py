@@ -90,6 +90,14 @@ def test_all_else_is_told(lines: list[str]) -> None:
     assert max(map(len, lines)) <= WIDTH
 
 
+def test_a_long_name_is_cut() -> None:
+    """So that a column stays on its line."""
+    found = version(0.0)
+    found["features"] = {f"{'a long name ' * 10}{name}": one for name, one in found["features"].items()}
+    text = table(report(**{"m@1": found}), whole=True)
+    assert text.count(f"    {('a long name ' * 10)[:39]}…") == 10
+
+
 def test_a_version_without_a_reference_says_so() -> None:
     """And nothing else is made up of it."""
     none = {"arms": [], "alarm": False, "reason": "no reference: it was registered without a sample", "notes": []}
