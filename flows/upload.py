@@ -46,7 +46,7 @@ MOST_CARD = 16 * 2**20
 
 _ORDER, _BUILT, _REFUSED = "order.json", "built.json", "refused.json"
 _DIGEST = re.compile(r"[0-9a-fA-F]{64}\Z")
-_SAFE = {"linear", "onnx", "skops"}
+_SAFE = {"linear", "onnx", "skops", "treelite"}
 _ROLES = {"artefact", "golden"}
 
 

@@ -6,17 +6,20 @@ from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 
+from models.artefact import Format
 from models.card import Card
 
-NEEDED: Mapping[str, tuple[str, ...]] = {
+NEEDED: Mapping[Format, tuple[str, ...]] = {
     "linear": (),
     "onnx": ("numpy", "onnxruntime"),
     "skops": ("numpy", "scikit-learn", "skops"),
     "pickle": ("numpy", "scikit-learn"),
+    "treelite": ("numpy", "treelite"),
     "river": ("river",),
+    "remote": (),
 }
 """By format: what must be installed where a version answers."""
-DECISIVE = {"onnxruntime", "river", "scikit-learn"}
+DECISIVE = {"onnxruntime", "river", "scikit-learn", "treelite"}
 """Of these another minor release may answer otherwise; the others keep their promises."""
 
 

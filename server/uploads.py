@@ -39,7 +39,6 @@ CONTENT_TYPE = "application/octet-stream"
 PIECE = 2**18
 """Bytes of a body that are read at once. Each such piece must come within the time that a client has for a whole body elsewhere."""
 STEP_SECONDS = 0.02
-MOST_TEXT, MOST_TAGS = 2000, 50
 _ABOUT = ("description", "owner", "licence", "commit", "training_data")
 _VERSION = ("format", "alias", "sample", "target", "tag", *_ABOUT)
 _INHERITED = ("PATH", "LANG", "LC_ALL", "PYTHONPATH", "LD_LIBRARY_PATH")
@@ -241,8 +240,6 @@ def _parameters(environ: Environ, known: tuple[str, ...]) -> dict[str, list[str]
             raise Invalid(f"{name[:40]}: no parameter of an upload; expected {', '.join(known)}", field=name[:40])
         if name != "tag" and len(values) > 1:
             raise Invalid(f"{name}: given {len(values)} times", field=name)
-        if len(values) > MOST_TAGS or any(len(value) > MOST_TEXT or not value.isprintable() for value in values):
-            raise Invalid(f"{name}: expected up to {MOST_TEXT} printable characters, and up to {MOST_TAGS} tags", field=name)
     return given
 
 

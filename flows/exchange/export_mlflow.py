@@ -52,8 +52,11 @@ def export_mlflow(store: Store, blobs: Blobs, reference: str, directory: Path, a
     Raises Rejected where MLflow has nothing to load it with, Conflict where the directory holds anything.
     """
     found = fetch(store, blobs, reference)
-    if found.card.format == "river":
-        raise Rejected(f"{found.version}: MLflow has no flavour for River models; `tiltyard model pull` writes it without MLflow")
+    if found.card.format in ("river", "treelite"):
+        raise Rejected(
+            f"{found.version}: MLflow has no flavour for what is served by {found.card.format};"
+            " `tiltyard model pull` writes it without MLflow"
+        )
     parts = _native(found) if found.card.format in ("skops", "pickle") else _compiled(found)
     with fresh(directory) as folder:
         for name, content in {**parts.files, **_about(found, parts, at)}.items():
@@ -124,7 +127,9 @@ def _tensors(data: bytes) -> tuple[list[dict[str, Any]], list[str]]:
     """The inputs of a graph in MLflow's schema, and their names where they are columns: a converter may have changed those."""
     import onnxruntime
 
-    inputs = onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"]).get_inputs()
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4  # what it would optimise is nobody's news here
+    inputs = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"]).get_inputs()
     columns = [one.name for one in inputs] if len(inputs) > 1 or len(inputs[0].shape) == 1 else []
     specs = [{"dtype": _TENSORS[one.type], "shape": [-1, *one.shape[1:]]} for one in inputs]
     named = [{"type": "tensor", "name": one.name, "tensor-spec": spec} for one, spec in zip(inputs, specs, strict=True)]

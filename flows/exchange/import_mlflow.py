@@ -62,7 +62,7 @@ def import_mlflow(
             about=found.about,
             features=found.features,
         )
-    return Imported(version, (*notes, *found.differs))
+    return Imported(version, (*notes, *found.notes))
 
 
 def _whole(found: mlmodel.MlflowModel, folder: Path) -> Path:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from core.errors import Invalid, Malformed, Rejected
 from core.values import Label, Value
-from models.about import About
+from models.about import MAX_ITEMS, About, check
 from models.dependencies import installed, minor
 from models.sample import Sample
 from models.signature import Feature, Kind, numbered
@@ -37,7 +37,7 @@ class MlflowModel(NamedTuple):
     """What an MLflow directory holds: `file` is the model's file, of the flavour `sklearn` or `onnx`.
 
     `features`: what its signature says of the inputs, None where it names no columns. `example`: its input example as a sample, None
-    where it has none that is a table. `differs`: where it asks for another release than the one that is here.
+    where it has none that is a table. `notes`: what could not be kept, and where it asks for another release than the one that is here.
     """
 
     flavour: str
@@ -45,7 +45,7 @@ class MlflowModel(NamedTuple):
     features: tuple[Feature, ...] | None
     example: Sample | None
     about: About
-    differs: tuple[str, ...]
+    notes: tuple[str, ...]
 
 
 def read(directory: Path) -> MlflowModel:
@@ -59,7 +59,8 @@ def read(directory: Path) -> MlflowModel:
             file = inside(directory, flavours[flavour].get(key), key)
             features = _features(told.get("signature"))
             example = _example(directory, told.get("saved_input_example_info"), features)
-            return MlflowModel(flavour, file, features, example, _about(told, flavour), _differs(directory))
+            about, left_out = _about(told, flavour)
+            return MlflowModel(flavour, file, features, example, about, (*left_out, *_differs(directory)))
     raise Rejected(f"{directory}: its flavours are {', '.join(map(str, flavours))[:200]}; sklearn and onnx can be imported")
 
 
@@ -175,14 +176,28 @@ def _json(text: object) -> Any:
         return None
 
 
-def _about(told: Mapping[str, Any], flavour: str) -> About:
-    """What MLflow says of the model, as parameters: its own keys under `mlflow.`, those of its metadata under `metadata.`."""
+def _about(told: Mapping[str, Any], flavour: str) -> tuple[About, tuple[str, ...]]:
+    """What MLflow says of the model, as parameters: its own keys under `mlflow.`, those of its metadata under `metadata.`.
+
+    And a note of what cannot be a parameter: long texts, names with blanks.
+    """
     parameters: dict[str, Label] = {"mlflow.flavour": flavour}
     parameters.update({f"mlflow.{key}": told[key] for key in _SAID if isinstance(told.get(key), str)})
     metadata = told.get("metadata")
     if isinstance(metadata, dict):
         parameters.update({f"metadata.{key}": value for key, value in metadata.items() if isinstance(value, str | int | float | bool)})
-    return About(tags=("mlflow",), parameters=parameters)
+    kept = dict([one for one in parameters.items() if _fits(*one)][:MAX_ITEMS])
+    left = [name[:60] for name in parameters if name not in kept]
+    notes = (f"cannot be parameters of a version and are left out: {', '.join(left)[:500]}",) if left else ()
+    return About(tags=("mlflow",), parameters=kept), notes
+
+
+def _fits(name: str, value: Label) -> bool:
+    try:
+        check(About(parameters={name: value}))
+    except Invalid:
+        return False
+    return True
 
 
 def _differs(directory: Path) -> tuple[str, ...]:

@@ -18,11 +18,14 @@ from store.engine import Store
 
 
 class Form(NamedTuple):
-    """How an artefact is called in the folder, the program that asks it, and what that needs of data frames."""
+    """How an artefact is called in the folder, the program that asks it, and what that needs beside the captured libraries.
+
+    `more` is needed where the model takes data frames, or is one of trees.
+    """
 
     file: str
     program: str
-    frames: tuple[str, ...] = ()
+    more: tuple[str, ...] = ()
 
 
 FORMS = {
@@ -30,6 +33,7 @@ FORMS = {
     "onnx": Form("model.onnx", "onnx"),
     "skops": Form("model.skops", "native", ("pandas",)),
     "pickle": Form("model.pkl", "native", ("pandas",)),
+    "treelite": Form("model.msgpack", "trees", ("msgspec",)),
     "river": Form("model.pkl", "river"),
 }
 
@@ -56,12 +60,12 @@ def pull(store: Store, blobs: Blobs, reference: str, directory: Path) -> Pulled:
 
 def _files(found: Stored, shown: dict[str, Any]) -> dict[str, bytes]:
     form = FORMS[found.card.format]
-    layout = () if found.card.layout != "frame" else form.frames
+    more = form.more if found.card.layout == "frame" or found.card.format == "treelite" else ()
     files = {
         form.file: found.artefact,
         "model.py": _program(form.program),
         "card.json": _pretty(shown),
-        "requirements.txt": "".join(f"{line}\n" for line in requirements.lines(found.card, *layout)).encode(),
+        "requirements.txt": "".join(f"{line}\n" for line in requirements.lines(found.card, *more)).encode(),
     }
     if found.card.format == "skops":
         files["types.json"] = _pretty(artefact.untrusted(found.artefact))

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from core.errors import Rejected
 from core.ids import VersionId
 from flows import known
 from models.card import Card
@@ -26,10 +27,15 @@ class Stored(NamedTuple):
 
 
 def fetch(store: Store, blobs: Blobs, reference: str) -> Stored:
-    """The version that `credit@3` or `credit@champion` names; raises Invalid, NotFound or Rejected."""
+    """The version that `credit@3` or `credit@champion` names; raises Invalid, NotFound or Rejected.
+
+    Rejected also where its model is on another server: there is nothing to write.
+    """
     with store.read() as connection:
         version = registry.resolve(connection, reference, "version")
         card = known.decode_card(registry.version_row(connection, version).card)
+    if card.remote is not None:
+        raise Rejected(f"{version}: its model is on another server, {card.remote}, and not here")
     contents = {role: blobs.get(digest) for role, digest in card.blobs.items()}
     golden = msgspec.json.decode(contents["golden"], type=Golden) if "golden" in contents else None
     return Stored(version, card, contents["artefact"], golden, contents.get("code"))

@@ -116,6 +116,8 @@ def test_an_uploaded_model_is_served(server: Server, forest: bytes, diabetes: pd
         ("format=skops&sample=../../store.db", {}, 422, "invalid", "sample: expected the SHA-256"),
         ("format=skops&sample=" + "0" * 64, {}, 404, "sample-not-found", "none of digest"),
         ("format=skops&description=%ff", {}, 422, "invalid", "query: could not be read"),
+        ("format=skops&tag=a&tag=", {}, 422, "invalid", "tags: expected a word"),
+        ("format=skops&owner=a&owner=b", {}, 422, "invalid", "owner: given 2 times"),
     ],
 )
 def test_refused_at_the_door(

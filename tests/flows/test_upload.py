@@ -138,6 +138,7 @@ def test_what_is_wrong_with_a_file_reaches_the_client(harbour, forest, tmp_path)
     [
         (b"x", {"format": "pickle"}, "a pickle artefact .* may not come over the network"),
         (b"x", {"format": "river"}, "a river artefact"),
+        (b"x", {"format": "remote"}, "a remote artefact"),
         (b"x", {"blobs": {"artefact": artefact.digest(b"x"), "code": artefact.digest(b"x")}}, "'code'"),
         (b"x", {"trusted": ("builtins.eval",)}, "may not come"),
         (b"y", {}, "its artefact is not the one that the card names"),

@@ -11,13 +11,13 @@ from core.errors import ModelFailed, Rejected
 from models import artefact, dependencies
 from models.golden import Golden
 from models.package import load
-from tests.models.model_zoo import fitted
+from tests.models.model_zoo import CASES, fitted
 
 
 @pytest.fixture
 def native(workshop):
     """A version that scikit-learn serves."""
-    package = workshop.build(fitted("voting"), sample="iris")
+    package = workshop.build(fitted("calibrated"), sample="iris")
     assert package.card.format == "skops"
     return package
 
@@ -71,7 +71,11 @@ def test_what_cannot_be_loaded_any_more_names_the_release(native):
 
 
 def test_a_compiled_version_does_not_need_scikit_learn(workshop):
-    """A linear one needs nothing, an ONNX one onnxruntime."""
+    """A linear one needs nothing, an ONNX one onnxruntime, trees need treelite."""
+    trees = workshop.build(fitted("histogram-categories"), sample=CASES["histogram-categories"].data)
+    assert dependencies.differing(made_with(trees, treelite="0.9", **{"scikit-learn": "0.9.0"})) == (
+        f"made with treelite 0.9, here is {dependencies.installed('treelite')}",
+    )
     linear = workshop.build(fitted("ridge"), sample="diabetes")
     onnx = workshop.build(fitted("forest-regressor"), sample="diabetes")
     old = {"scikit-learn": "0.9.0", "river": "0.1.0"}

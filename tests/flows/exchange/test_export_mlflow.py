@@ -29,7 +29,7 @@ from tests.flows.exchange.exchange_world import Exchange
         ("svc", "onnx", "float32"),
         ("columns", "onnx", "float32"),
         ("one-hot", "onnx", "object"),
-        ("voting", "sklearn", None),
+        ("calibrated", "sklearn", None),
         ("columns-missing", "sklearn", None),
         ("texts", "sklearn", "str"),
     ],
@@ -50,9 +50,9 @@ def test_there_and_back(exchange: Exchange, name: str, flavour: str, dtype: str 
 
 def test_requirements_name_the_captured_releases(exchange: Exchange) -> None:
     """In all three files; the Python release as well."""
-    path = exchange.export(exchange.register("voting"))
+    path = exchange.export(exchange.register("calibrated"))
     needed = (path / "requirements.txt").read_text().split()
-    versions = exchange.stored("voting@1").card.versions
+    versions = exchange.stored("calibrated@1").card.versions
     assert needed == [*(f"{name}=={versions[name]}" for name in ("numpy", "scikit-learn", "skops")), "pandas", "mlflow"]
     assert yaml.safe_load((path / "conda.yaml").read_text())["dependencies"] == [f"python={versions['python']}", "pip", {"pip": needed}]
     assert yaml.safe_load((path / "python_env.yaml").read_text())["python"] == versions["python"]
@@ -102,7 +102,7 @@ def test_what_mlflow_cannot_load_is_refused(exchange: Exchange) -> None:
     own = exchange.folder / "river.py"
     own.write_text("from river import linear_model\ndef build():\n    return linear_model.LinearRegression()\n")
     version = exchange.register("ridge", path=own.with_name("river.py:build"))
-    with pytest.raises(Rejected, match=r"no flavour for River models; `tiltyard model pull`"):
+    with pytest.raises(Rejected, match=r"no flavour for what is served by river; `tiltyard model pull`"):
         exchange.export(version)
     assert not exchange.out.exists()
     with pytest.raises(NotFound, match="no version ridge@7"):

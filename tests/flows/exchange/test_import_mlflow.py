@@ -180,6 +180,16 @@ def test_the_forms_of_examples(tmp_path: Path, example: object, columns: object)
     assert found.features == (Feature("p", "float", nullable=True), Feature("q", "int"))
 
 
+def test_metadata_that_cannot_be_kept_is_named(exchange: Exchange) -> None:
+    """A name with blanks, a text of pages, too many of them: the model is imported all the same."""
+    many = {f"k{number}": number for number in range(300)}
+    path = exchange.change(exchange.written("frame"), metadata={"a word": 1, "along": "x" * 501, **many})
+    made = exchange.take(path)
+    parameters = exchange.shown(made.version)["about"]["parameters"]
+    assert (len(parameters), parameters["metadata.k0"]) == (200, 0)
+    assert made.notes[1].startswith("cannot be parameters of a version and are left out: metadata.a word, metadata.along, metadata.k")
+
+
 def test_releases_that_differ_are_told(exchange: Exchange) -> None:
     """Those that the directory asks for, in their minor release."""
     path = exchange.written("frame")

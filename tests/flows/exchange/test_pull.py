@@ -5,10 +5,18 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from typing import get_args
 
+import msgspec
 import pytest
+import sqlalchemy as sa
 
 from core.errors import Conflict, NotFound, Rejected
+from flows import known
+from flows.exchange.pull import FORMS
+from models.artefact import Format, TreeFormat
+from models.dependencies import NEEDED
+from store.tables import versions
 from tests.flows.exchange.exchange_world import Exchange
 
 ALONE = """
@@ -35,6 +43,7 @@ def check(exchange: Exchange) -> subprocess.CompletedProcess[str]:
         ("forest-classes", "model.onnx", {"numpy", "onnxruntime"}),
         ("svc", "model.onnx", {"numpy", "onnxruntime"}),
         ("one-hot", "model.onnx", {"numpy", "onnxruntime"}),
+        ("histogram-categories", "model.msgpack", {"numpy", "treelite", "msgspec"}),
         ("columns-missing", "model.skops", {"numpy", "scikit-learn", "skops", "pandas"}),
     ],
 )
@@ -44,9 +53,10 @@ def test_the_folder_checks_itself(exchange: Exchange, name: str, file: str, need
     found = exchange.pull(version)
     assert {file, "card.json", "golden.json", "requirements.txt", "model.py", "check.py"} <= set(found.files)
     lines = (exchange.out / "requirements.txt").read_text().split()
-    versions = exchange.stored(version).card.versions
+    made = exchange.stored(version).card.versions
     assert {line.partition("==")[0] for line in lines} == needs
-    assert all(line == f"{line.partition('==')[0]}=={versions.get(line.partition('==')[0])}" for line in lines if line != "pandas")
+    pins = {name: release for name, _, release in (line.partition("==") for line in lines) if release}
+    assert pins == {name: made[name] for name in needs if name in made}
     done = check(exchange)
     assert done.returncode == 0, done.stderr
     assert len(done.stdout.splitlines()) == len(exchange.stored(version).golden.rows)
@@ -84,6 +94,21 @@ def test_a_version_without_a_sample_comes_without_golden_rows(exchange: Exchange
     """And so without a check."""
     found = exchange.pull(exchange.register("ridge", rows=None))
     assert found.files == ("card.json", "model.py", "model.skops", "requirements.txt", "types.json")
+
+
+def test_every_form_of_an_artefact_can_be_pulled(exchange: Exchange) -> None:
+    """And what is needed to load it is known. Only a model on another server is none of ours to write."""
+    stored = {*get_args(Format)} - {*get_args(TreeFormat)}
+    assert set(NEEDED) == stored
+    assert set(FORMS) == stored - {"remote"}
+    version = exchange.register("ridge")
+    card = exchange.stored(version).card
+    remote = msgspec.structs.replace(card, format="remote", source="remote:staging/credit")
+    with exchange.store.write() as connection:
+        connection.execute(sa.update(versions).values(card=known.encode(remote)))
+    with pytest.raises(Rejected, match="its model is on another server, staging/credit, and not here"):
+        exchange.pull(version)
+    assert not exchange.out.exists()
 
 
 def test_what_is_there_is_kept(exchange: Exchange) -> None:
