@@ -19,6 +19,7 @@ from store.blobs import Blobs
 from store.engine import Store
 
 show_version = showing.show_version
+"""Stands here as well, since whoever registers a version shows what came of it."""
 
 
 def register(
@@ -42,7 +43,7 @@ def register(
     Where it learns, its learner begins at `journal_end`: with what comes from now on.
     """
     check_name(model, "model")
-    abouts.check(about)
+    about = abouts.check(about)
     adding.check_parents(store, about)
     if alias is not None:
         rules.check_new(store, model, pointing.check_alias(alias))
