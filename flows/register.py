@@ -20,6 +20,7 @@ from store.blobs import Blobs
 from store.engine import Store
 
 show_version = showing.show_version
+"""Stands here as well, since whoever registers a version shows what came of it."""
 
 
 def register(
@@ -53,7 +54,7 @@ def register(
 def check(store: Store, model: str, alias: str | None, about: About) -> None:
     """Raises Invalid, NotFound or Conflict where no version can be registered like that: before anything that takes long."""
     check_name(model, "model")
-    abouts.check(about)
+    about = abouts.check(about)
     adding.check_parents(store, about)
     if alias is not None:
         rules.check_new(store, model, pointing.check_alias(alias))

@@ -45,6 +45,8 @@ def merge(about: About, changes: Mapping[str, Any]) -> About:
     """
     merged = msgspec.to_builtins(about)
     for name, value in changes.items():
+        if name not in About.__struct_fields__:
+            raise Invalid(f"{name[:60]}: expected one of {', '.join(About.__struct_fields__)}", field=name[:60])
         if value is None:
             merged.pop(name, None)
         elif isinstance(value, Mapping):
@@ -56,8 +58,9 @@ def merge(about: About, changes: Mapping[str, Any]) -> About:
     try:
         return check(msgspec.convert(merged, About))
     except msgspec.ValidationError as error:
-        wrong = str(error)
-        raise Invalid(wrong, field=wrong.rpartition("`$.")[2].rstrip("`").partition("[")[0] if "`$." in wrong else None) from None
+        what, _, where = str(error).partition(" - at `$.")
+        field = where.rstrip("`").partition("[")[0]
+        raise Invalid(f"{field}: {what}", field=field) from None
 
 
 def check(about: About) -> About:

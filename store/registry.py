@@ -60,9 +60,11 @@ def add_version(connection: sa.Connection, model: str, card: bytes, by: str, at:
 
 def delete_version(connection: sa.Connection, version: VersionId) -> None:
     """Delete the version and all that is kept of it in tables that refer to it; what happened to it stays."""
-    for table in metadata.tables.values():
-        if any(key.column.table is versions for key in table.foreign_keys):
-            connection.execute(sa.delete(table).where(table.c.model == version.model, table.c.version == version.number))
+    values = {versions.c.model: version.model, versions.c.version: version.number}
+    for table in reversed(metadata.sorted_tables):
+        for reference in table.foreign_key_constraints:
+            if reference.referred_table is versions:
+                connection.execute(sa.delete(table).where(*(part.parent == values[part.column] for part in reference.elements)))
     connection.execute(sa.delete(versions).where(versions.c.model == version.model, versions.c.version == version.number))
 
 

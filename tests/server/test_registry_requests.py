@@ -8,6 +8,8 @@ from typing import Any, cast
 
 import pytest
 from flask.testing import FlaskClient
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from werkzeug.test import TestResponse
 
 from core.settings import Settings
@@ -172,3 +174,32 @@ def test_odd_names(client: FlaskClient, name: str) -> None:
         assert send(client, "POST", path.format(name)).status_code in (404, 422)
     for method, body in (("PUT", {"version": 1}), ("DELETE", None)):
         assert send(client, method, f"/v1/models/none/aliases/{name}", body).status_code in (404, 422)
+
+
+SCALAR = st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(), max_size=8)
+ANYTHING = st.recursive(
+    SCALAR, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3), max_leaves=6
+)
+FIELDS = ("description", "owner", "tags", "metrics", "parameters", "parents", "version", "reason", "needs_test", "by_another")
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.sampled_from(
+        [("PATCH", VERSION), ("PATCH", "/v1/models/m"), ("PUT", ALIAS), ("PUT", f"{ALIAS}/rule"), ("POST", f"{VERSION}/approve")]
+    ),
+    st.dictionaries(st.sampled_from(FIELDS), ANYTHING, max_size=2) | ANYTHING,
+)
+def test_any_body(client: FlaskClient, route: tuple[str, str], body: object) -> None:
+    """An answer or a refusal; and what was taken can be shown and searched."""
+    assert send(client, *route, body).status_code < 500
+    assert client.get(VERSION).status_code == client.get("/v1/versions").status_code == 200
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.sampled_from(["search", "sort", "after", "limit", "at", "before"]), st.text(max_size=12))
+def test_any_query(client: FlaskClient, name: str, text: str) -> None:
+    """No parameter of a list, a search or a history is a 5xx."""
+    send(client, "PUT", ALIAS, {"version": 1})
+    for path in ("/v1/versions", "/v1/models", "/v1/models/m", f"{ALIAS}/history"):
+        assert client.get(path, query_string={name: text}).status_code < 500

@@ -9,13 +9,31 @@ import sqlalchemy as sa
 
 from core.errors import Conflict, Invalid, NotFound
 from core.ids import VersionId
-from store import audit, dialect, experiments, facts, plans, registry, tokens, workers
+from store import (
+    alias_moves,
+    audit,
+    batch_tests,
+    dialect,
+    experiments,
+    facts,
+    lifecycle,
+    plans,
+    registry,
+    tokens,
+    version_blobs,
+    version_facts,
+    workers,
+)
 from store.engine import Store
 from store.experiments import ExperimentRow
 from store.facts import UnitRow, WaitingRow
 from store.plans import PlanRow
-from store.tables import tallies
+from store.tables import aliases, quarantined, tallies, versions
+from store.tables import batch_tests as batch_tests_table
+from store.tables import version_blobs as version_blobs_table
+from store.tables import version_facts as version_facts_table
 from store.tokens import TokenRow
+from store.version_facts import Fact
 
 
 def plan(number: int, phase: int = 1) -> PlanRow:
@@ -92,6 +110,26 @@ def test_versions_are_numbered_by_model(store: Store) -> None:
         for reference in ("a", "a@", "a@0", "a@03"):
             with pytest.raises(Invalid, match=r"^f: expected MODEL@NUMBER"):
                 registry.resolve(connection, reference, "f")
+
+
+def test_a_deleted_version_takes_along_what_refers_to_it(store: Store) -> None:
+    """Every table that refers to versions is rid of it, and of it alone; its events and the history of aliases refer to nothing."""
+    with store.write() as connection:
+        gone, stays = (registry.add_version(connection, "a", b"{}", "me", 1.0) for _ in range(2))
+        for version in (gone, stays):
+            batch_tests.add(connection, version, 2.0, "me", True, b"{}")
+            version_facts.replace(connection, version, [Fact("tag", "t")])
+            version_blobs.add(connection, version, ["d" * 64])
+            connection.execute(sa.insert(quarantined).values(model="a", version=version.number, segment=1, offset=2, at=3.0, reason="odd"))
+            registry.set_alias(connection, version, f"alias-{version.number}", "me", 4.0)
+        registry.delete_version(connection, gone)
+        for table in (versions, version_facts_table, version_blobs_table, quarantined, batch_tests_table, aliases):
+            assert set(connection.scalars(sa.select(table.c.version))) == {2}
+        assert [event.event for event in lifecycle.events(connection, gone)] == ["registered", "tested"]
+        assert alias_moves.ever_named(connection, gone)
+        with pytest.raises(NotFound):
+            registry.version_row(connection, gone)
+        assert registry.newest_versions(connection, "a", 9) == registry.list_versions(connection, "a") != []
 
 
 def test_add_and_upsert(store: Store) -> None:
