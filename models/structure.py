@@ -82,8 +82,8 @@ def _check_owner(estimator: Any) -> bool:
 
 def _check_room(estimator: Any) -> bool:
     """Gradient boosting adds up as many answers for each row as it has made room for."""
-    if not hasattr(estimator, "_raw_predict_init"):
-        return True
+    if not hasattr(estimator, "_raw_predict_init") or not hasattr(estimator, "estimators_"):
+        return True  # also one that is not fitted, as the one that a MultiOutputRegressor makes its own after
     try:
         room = estimator._raw_predict_init(np.zeros((1, estimator.n_features_in_))).shape
     except Exception:  # whatever is wrong inside of it

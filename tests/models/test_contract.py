@@ -33,7 +33,8 @@ class Subject:
 
     def __init__(self, name, runtime, register):
         case = CASES[name]
-        self.card, blobs = register(name)
+        package = register(name)
+        self.card, blobs = package.card, package.blobs
         self.expected, self.rows = answers(name), rows(name)
         self.tolerance = 1e-4 if runtime == "onnx" and case.form == F32 else 1e-9
         if runtime == "sklearn":
@@ -91,7 +92,7 @@ def test_what_a_model_cannot_take_is_its_failure(subject):
 @pytest.mark.parametrize("name", CASES)
 def test_the_form_is_the_one_documented(name, register):
     """Each estimator ends up compiled, or native, as the docs say, and differs by no more than they say."""
-    card, _ = register(name)
+    card = register(name).card
     assert card.compiled.form == CASES[name].form
     assert card.runtime == NAMES[card.compiled.form]
     assert card.compiled.rows == len(data(CASES[name].data).features)
