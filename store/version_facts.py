@@ -1,12 +1,13 @@
 """What versions are searched by: one row for each thing that can be asked for, kept in the transaction that changes it.
 
 A fact has a name (`tag`, `metric.auc`), a text in small letters, and a number where it is one. Marks are the facts that follow from what
-happened to a version (`tested`, `approved`, `retired`); all others follow from what it is and what is said of it.
+happened to a version (`tested`, `approved`, `retired`), figures `test.…` those of its newest batch test; all others follow from what it is
+and what is said of it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from typing import NamedTuple
 
 import sqlalchemy as sa
@@ -16,6 +17,8 @@ from store import dialect
 from store.tables import version_facts, versions
 
 MARK = "mark"
+TEST = "test."
+"""What the name of a figure of the newest batch test begins with."""
 
 
 class Fact(NamedTuple):
@@ -27,9 +30,16 @@ class Fact(NamedTuple):
 
 
 def replace(connection: sa.Connection, version: VersionId, facts: Iterable[Fact]) -> None:
-    """Let these be all facts of the version beside its marks."""
-    connection.execute(sa.delete(version_facts).where(*_of(version), version_facts.c.name != MARK))
+    """Let these be all facts of the version beside its marks and what was tested."""
+    others = (version_facts.c.name != MARK, sa.not_(_is_tested()))
+    connection.execute(sa.delete(version_facts).where(*_of(version), *others))
     _insert(connection, version, facts)
+
+
+def replace_tested(connection: sa.Connection, version: VersionId, figures: Mapping[str, float]) -> None:
+    """Let these be the figures of the version's newest batch test."""
+    connection.execute(sa.delete(version_facts).where(*_of(version), _is_tested()))
+    _insert(connection, version, [Fact(TEST + name, repr(figure), figure) for name, figure in figures.items()])
 
 
 def mark(connection: sa.Connection, version: VersionId, text: str, *, on: bool) -> None:
@@ -61,6 +71,10 @@ def having(connection: sa.Connection, name: str, text: str) -> list[VersionId]:
     query = query.where(version_facts.c.name == name, version_facts.c.text == text)
     rows = connection.execute(query.order_by(versions.c.at.desc(), versions.c.version.desc()))
     return [VersionId(row.model, row.version) for row in rows]
+
+
+def _is_tested() -> sa.ColumnElement[bool]:
+    return version_facts.c.name.startswith(TEST, autoescape=True)
 
 
 def _insert(connection: sa.Connection, version: VersionId, facts: Iterable[Fact]) -> None:

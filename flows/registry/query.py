@@ -156,7 +156,7 @@ def _number(term: _Term) -> float:
 
 
 def _figure(name: str) -> str:
-    return name if name.startswith(("metric.", "param.")) else f"metric.{name}"
+    return name if name.startswith(("metric.", "param.", "test.")) else f"metric.{name}"
 
 
 def _after_space(text: str, place: int) -> int:

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from core.clock import to_rfc3339
 from core.errors import NotFound
 from core.ids import VersionId
-from flows import known
+from flows import batch_tests, known
 from flows.registry.states import State, states
 from flows.registry.uses import Use, Uses, brought_by
 from models import dependencies
@@ -42,7 +42,7 @@ def show_model(store: Store, model: str, limit: int, after: int = 0) -> dict[str
 
 
 def show_version(store: Store, reference: str) -> dict[str, Any]:
-    """The card of `credit@3` or `credit@champion`, where it serves, and what happened to it; raises NotFound."""
+    """The card of `credit@3` or `credit@champion`, its newest batch test, where it serves, and what happened to it; raises NotFound."""
     with store.read() as connection:
         version = registry.resolve(connection, reference, "version")
         uses = Uses(connection)
@@ -55,6 +55,7 @@ def show_version(store: Store, reference: str) -> dict[str, Any]:
         approvals = lifecycle.approvals(happened)
         return {
             **shown,
+            "test": batch_tests.newest_summary(connection, version),
             "uses": [_use(connection, version, use) for use in uses.of(version)],
             "approvals": [*map(_event, approvals)],
             "events": [{"event": each.event, **_event(each)} for each in happened],

@@ -32,7 +32,7 @@ from flows.testing.measuring import measure
 from models.remote.servers import NONE, Remotes
 from models.runtime import BATCH
 from routing.changes import Who
-from store import audit, batch_tests, registry
+from store import audit, batch_tests, registry, version_facts
 from store.blobs import Blobs
 from store.engine import Store
 
@@ -184,8 +184,14 @@ def _keep(store: Store, version: VersionId, passed: bool | None, body: dict[str,
     encoded = msgspec.json.encode(body)
     with store.write() as connection:
         number = batch_tests.add(connection, version, who.at, who.by, passed, encoded)
+        version_facts.replace_tested(connection, version, _figures(body))
         data = body["data"]
         audit.write(
             connection, who.at, who.by, "model.test", str(version), test=number, passed=passed, file=data["file"], sha256=data["sha256"]
         )
     return whole(batch_tests.BatchTestRow(number, version, who.at, who.by, passed, encoded))
+
+
+def _figures(body: dict[str, Any]) -> dict[str, float]:
+    """What the version is found by: the metrics that have a value."""
+    return {name: float(metric["value"]) for name, metric in body["metrics"].items() if metric["value"] is not None}

@@ -85,6 +85,11 @@ def _happened(card: dict[str, Any]) -> Iterator[str]:
     """Its state, and who brought it there."""
     last = card["events"][-1]
     yield f"  {card['state']}, revision {card['revision']}; last: {last['event']} by {last['by']} at {last['at']}"
+    test = card["test"]
+    if test:
+        verdict = {True: "passed", False: "failed", None: "no threshold"}[test["passed"]]
+        figures = ", ".join(f"{name} {one['value']:.4g}" for name, one in test["metrics"].items() if one["value"] is not None)
+        yield f"  batch test {test['id']} on {test['data']['file']}: {verdict}; {figures}"
     for use in card["uses"]:
         since = f", since {use['since']} by {use['by']}" if use["kind"] == "arm" else ""
         yield f"  serves as {use['kind']} {use['name']} of {use['endpoint']}{since}"
