@@ -167,6 +167,12 @@ def save_totals(connection: sa.Connection, name: ShadowName, totals: Totals) -> 
     shadows.save_totals(connection, *name, msgspec.to_builtins(totals))
 
 
+def tell_failure(store: Store, name: ShadowName, reason: str) -> None:
+    """Keep why the shadow cannot begin, as its last error: nothing that is mirrored to it would say so."""
+    with store.write() as connection:
+        save_totals(connection, name, replace(totals_of(connection, name), last_error=reason))
+
+
 def _sees(plan: Plan, name: ShadowName, prediction_id: str) -> bool:
     shadow = plan.shadows.get(name.shadow)
     return shadow is not None and shadow.version == name.version and mirrors(name.endpoint, name.shadow, shadow, prediction_id)

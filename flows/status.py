@@ -96,6 +96,18 @@ def wait_applied(store: Store, plan: Plan, seconds: float, clock: Clock, sleep: 
         sleep(_WAIT_STEP)
 
 
+def hindrance(store: Store, plan: Plan, clock: Clock) -> str | None:
+    """Why a plan that was waited for is not applied: another has replaced it, or a worker failed on it. None where it only takes longer."""
+    with store.read() as connection:
+        current = deploy.load(connection, plan.endpoint)
+        alive = workers.alive(connection, clock() - ALIVE_SECONDS)
+    if current.plan != plan.plan:
+        return f"plan {current.plan} has replaced it: {current.reason}"
+    reports = [one for _, report in alive.values() for one in report["failed"]]
+    failed = [f"{one['version']}: {one['reason']}" for one in reports if one["endpoint"] == plan.endpoint and one["plan"] == plan.plan]
+    return failed[0] if failed else None
+
+
 def shadow_report(connection: sa.Connection, name: ShadowName) -> dict[str, Any]:
     """Agreement, difference, latency and errors of one shadow."""
     return {"version": name.version, **agreement.describe(totals_of(connection, name))}

@@ -22,7 +22,7 @@ from flows.facts import record
 from flows.follow import IDLE_SECONDS, RECORD, WATCH, Follower
 from flows.learning.learners import parse_learner
 from flows.learning.swap import Swapper
-from flows.shadow import ShadowName, ShadowRunner, parse_reader
+from flows.shadow import ShadowName, ShadowRunner, parse_reader, tell_failure
 from flows.views.view import parse_view_reader
 from journal.lookup import Lookup
 from journal.writer import Writer
@@ -110,7 +110,11 @@ def _shadow(home: Home, name: ShadowName, *, careful: bool) -> None:
     os.nice(10)
     _limit_memory(home.settings.shadow_memory_bytes)
     version = parse_version(name.version)
-    loaded = _answering(home, version)
+    try:
+        loaded = _answering(home, version)
+    except TiltyardError as error:
+        tell_failure(home.store, name, f"cannot begin: {error.message}")
+        raise
     swapper = Swapper(home.store, home.blobs.get, home.snapshot_key, every=SNAPSHOT_SECONDS)
     for reason in swapper.catch_up({version: loaded}).values():
         # Compared is what learns, and not what it was before.

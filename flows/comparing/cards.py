@@ -27,9 +27,14 @@ def differences(left: Told, right: Told) -> dict[str, Any]:
         "model": _unlike(_model(left.card), _model(right.card)),
         "about": _unlike(*said),
         "metrics": _metrics(left.about.get("metrics", {}), right.about.get("metrics", {})),
-        "parameters": _unlike(left.about.get("parameters", {}), right.about.get("parameters", {})),
+        "parameters": _unlike(_parameters(left), _parameters(right)),
         "packages": _unlike(left.card.versions, right.card.versions),
     }
+
+
+def _parameters(side: Told) -> dict[str, Any]:
+    """Those that its estimator says it has, and those that people say."""
+    return {**side.card.parameters, **side.about.get("parameters", {})}
 
 
 def _changes(left: Signature, right: Signature) -> Iterator[dict[str, Any]]:

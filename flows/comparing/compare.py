@@ -54,13 +54,13 @@ def sides(store: Store, name: str) -> tuple[str, str]:
     check_name(name, "name")
     with store.read() as connection:
         aliases = {row.alias: row.version for row in registry.list_aliases(connection, name)}
-        if CHAMPION in aliases and CHALLENGER in aliases:
+        if CHAMPION in aliases and CHALLENGER in aliases and aliases[CHAMPION] != aliases[CHALLENGER]:
             return str(aliases[CHAMPION]), str(aliases[CHALLENGER])
         arms = _arms(connection, name)
     if arms is None:
         raise NotFound(
-            f"{name}: expected a model with the aliases {CHAMPION} and {CHALLENGER}, or an endpoint with one arm beside control;"
-            " or name two versions",
+            f"{name}: expected a model whose aliases {CHAMPION} and {CHALLENGER} name two versions, or an endpoint with one arm beside"
+            " control; or name two versions",
             field="left",
             code="nothing-to-compare",
         )

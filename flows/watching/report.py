@@ -21,6 +21,8 @@ from store.engine import Store
 
 HISTORY = 50
 """Windows over which the probability of a false alarm is stated."""
+MOST_REASONS = 3
+"""Columns whose reasons stand in the sentence on a version; the table has them all."""
 
 
 def report(store: Store, endpoint: str, of: Measures, windows: int = 10) -> dict[str, Any]:
@@ -116,5 +118,6 @@ def _reason(kinds: dict[str, dict[str, Any]], state: State) -> str:
     found = [window for kind in (ROWS, LABELS) if (window := kinds[kind]["window"]) is not None]
     alarms = [f"{name} {reason}" for window in found for name, reason in window["alarms"].items()]
     if alarms:
-        return "; ".join(alarms)
+        more = len(alarms) - MOST_REASONS
+        return "; ".join(alarms[:MOST_REASONS]) + (f"; and {more} more" if more > 0 else "")
     return "within chance" if found else f"no window is full yet ({state.rows} rows)"

@@ -13,7 +13,7 @@ from core.clock import from_rfc3339
 from core.errors import Invalid
 from flows.deploy import Order
 from flows.facts import cuts
-from flows.status import wait_applied
+from flows.status import hindrance, wait_applied
 from routing.changes import Who
 from routing.plan import Plan, public
 from server.auth import Guard
@@ -117,7 +117,9 @@ def applied(shown: dict[str, Any], plan: Plan | None, status: int = 200) -> Resp
         return answer(shown, status)
     wait = _wait()
     if wait is not None:
-        shown = {**shown, "applied": wait_applied(home().store, plan, wait, clock)}
+        done = wait_applied(home().store, plan, wait, clock)
+        reason = None if done else hindrance(home().store, plan, clock)
+        shown = {**shown, "applied": done, **({} if reason is None else {"not_applied": reason})}
     return answer(shown, status, {"ETag": f'"{plan.plan}"'})
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from core.errors import Conflict
 from flows import deploy, known, status
 from flows.deploy import HoldoutSpec
 from flows.facts import cuts
@@ -94,10 +95,15 @@ def set_shadows(endpoint: str, shadows: tuple[str, ...], none: bool, how: How) -
 @click.option("--none", is_flag=True, help="Hold out nobody any more.")
 @change_options
 def set_holdout(endpoint: str, share: float | None, reference: str | None, salt: str | None, none: bool, how: How) -> None:
-    """Let one version serve a share of the units of ENDPOINT, whatever becomes of its arms."""
+    """Let one version serve a share of the units of ENDPOINT, whatever becomes of its arms. Without options: show the holdout."""
+    here = home()
+    if share is None and reference is None and salt is None and not none:
+        with here.store.read() as connection:
+            plan = deploy.load(connection, endpoint)
+        show({"holdout": public(plan).get("holdout")}, _sentence(plan), as_json=how.as_json)
+        return
     if none == (share is not None) or (none and (reference or salt)):
         raise click.UsageError("expected --share, and what else is to change of it, or --none alone")
-    here = home()
     asked = None if share is None else HoldoutSpec(share, reference, salt)
     _changed(here, deploy.set_holdout(here.place, endpoint, asked, how.order), how)
 
@@ -171,13 +177,21 @@ def show_status(endpoint: str, as_json: bool) -> None:
         plan = deploy.load(connection, endpoint)
     shadows = [{"shadow": name, **one} for name, one in found["shadows"].items()]
     told = ("failed", "warnings")
-    workers = [{**one, **{key: "; ".join(each["reason"] for each in one[key]) or None for key in told}} for one in found["workers"]]
+    workers = [
+        {**one, **{key: "; ".join(f"{each['version']}: {each['reason']}" for each in one[key]) or None for key in told}}
+        for one in found["workers"]
+    ]
     readers = [{"reader": name, **one} for name, one in found["readers"].items()]
     text = [
         _plans([plan]),
+        *([] if plan.holdout is None else [f"holdout: {plan.holdout.share:.4g} of the units, served by {plan.holdout.version}"]),
         "",
         table(workers, ("id", "plan", "seen", *told)) if workers else "No worker runs.",
-        *(f"breaker of {arm} on {one['id']}: {reason}" for one in workers for arm, reason in one["open"].items()),
+        *(
+            f"breaker of {arm} on {one['id']} is {one['breakers'].get(arm, 'open')}: {reason}"
+            for one in workers
+            for arm, reason in one["open"].items()
+        ),
         "",
         table(shadows, ("shadow", "version", *_SHADOW_COLUMNS)) if shadows else "No shadows.",
         *(f"last error of {one['shadow']}: {one['last_error']}" for one in shadows if one["last_error"]),
@@ -230,6 +244,17 @@ def _changed(here: Home, plan: Plan, how: How) -> None:
         running = found["applied"] or status.status(here.store, here.journal, plan.endpoint, clock)["workers"]
         text += "; all workers serve it" if found["applied"] else "; not all workers serve it yet" if running else "; no worker runs"
     options.show_warned(found, text, warnings, as_json=how.as_json)
+    hindrance = None if found.get("applied", True) else status.hindrance(here.store, plan, clock)
+    if hindrance is not None:
+        raise Conflict(f"plan {plan.plan} of {plan.endpoint} is not applied: {hindrance}", code="not-applied")
+
+
+def _reasons(told: list[dict[str, Any]]) -> str | None:
+    return "; ".join(f"{each['version']}: {each['reason']}" for each in told) or None
+
+
+def _breaker(worker: dict[str, Any], arm: str, reason: str) -> str:
+    return f"breaker of {arm} on {worker['id']} is {worker['breakers'].get(arm, 'open')}: {reason}"
 
 
 def _sentence(plan: Plan) -> str:
