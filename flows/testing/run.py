@@ -20,7 +20,7 @@ from experiments.batch import slices, suite
 from experiments.batch.answers import Answers, Labelled
 from experiments.batch.bootstrap import RESAMPLES
 from experiments.batch.checks import Check, Found, checks, verdict
-from experiments.batch.figures import Asking
+from experiments.batch.figures import Asking, Figure
 from experiments.batch.suite import Suite
 from experiments.losses import same
 from flows import adopt
@@ -194,4 +194,5 @@ def _keep(store: Store, version: VersionId, passed: bool | None, body: dict[str,
 
 def _figures(body: dict[str, Any]) -> dict[str, float]:
     """What the version is found by: the metrics that have a value."""
-    return {name: float(metric["value"]) for name, metric in body["metrics"].items() if metric["value"] is not None}
+    figures: dict[str, Figure] = body["metrics"]
+    return {name: figure.value for name, figure in figures.items() if figure.value is not None}

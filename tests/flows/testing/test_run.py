@@ -13,6 +13,8 @@ from sklearn import metrics as sk
 from core.errors import Invalid, ModelFailed, NotFound
 from core.ids import VersionId
 from flows import adopt, batch_tests
+from flows.registry import describing, showing
+from flows.registry.searching import search_versions
 from flows.testing.run import Order, run
 from models.package import Loaded
 from store import audit
@@ -154,6 +156,24 @@ def test_what_is_kept(world: World) -> None:
     assert short is not None
     assert (short["id"], short["metrics"], short["failed"]) == (made["id"], made["metrics"], [])
     assert batch_tests.list_tests(world.home.store, "cancer@1", 1)["tests"] == [short]
+
+
+def test_what_was_found_can_be_searched(world: World) -> None:
+    """The figures of the newest test, beside all else that a version is found by; and a card shows the test."""
+    store = world.home.store
+    made = world.test("cancer@1", CANCER)
+    accuracy = made["metrics"]["accuracy"]["value"]
+    searches = {
+        f"test.accuracy>={accuracy}": ["cancer@1"],
+        f"test.accuracy>{accuracy}": [],
+        "test.accuracy>0 task:classification": ["cancer@1"],
+    }
+    for search, found in searches.items():
+        assert [each["version"] for each in search_versions(store, search, "-registered", 10, None)["versions"]] == found
+    describing.describe_version(store, "cancer@1", lambda _: {"owner": "ann"}, WHO)
+    assert search_versions(store, "owner:ann test.accuracy>0", "-registered", 10, None)["versions"]
+    assert showing.show_version(store, "cancer@1")["test"]["id"] == made["id"]
+    assert showing.show_version(store, "sugar@1")["test"] is None
 
 
 def test_the_same_again(world: World) -> None:
