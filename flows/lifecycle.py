@@ -18,7 +18,7 @@ from flows.registry import describing, happening, uses
 from flows.registry.uses import Uses
 from journal.reader import Reader
 from routing.changes import Who
-from store import alias_moves, audit, lifecycle, plans, positions, registry, version_blobs
+from store import alias_moves, audit, lifecycle, plans, positions, registry, version_blobs, watch
 from store.blobs import Blobs
 from store.engine import Store
 from store.lifecycle import EventRow
@@ -85,10 +85,11 @@ class Kept(NamedTuple):
 
 
 def delete(store: Store, kept: Kept, reference: str, who: Who, if_match: int | None = None) -> VersionId:
-    """Delete the version's card, tests, snapshots, and the blobs that no other version names. What happened to it and its number stay.
+    """Delete the version's card, tests, snapshots, windows, and the blobs that no other version names.
 
-    It must be retired, or never have been used. Raises NotFound, and Conflict where it was neither, where it was in a plan within the
-    retention or since the oldest event of the journal (which may still hold rows of it), or where a learner needs it.
+    What happened to it and its number stay. It must be retired, or never have been used. Raises NotFound, and Conflict where it was
+    neither, where it was in a plan within the retention or since the oldest event of the journal (which may still hold rows of it), or
+    where a learner needs it.
     """
     since = min(who.at - kept.retention_seconds, _oldest(kept.journal))
     with store.write() as connection:
@@ -96,6 +97,7 @@ def delete(store: Store, kept: Kept, reference: str, who: Who, if_match: int | N
         _check_deletable(connection, version, since)
         digests = known.decode_card(registry.version_row(connection, version).card).blobs.values()
         registry.delete_version(connection, version)
+        watch.forget(connection, str(version))
         lifecycle.note(connection, version, EventRow(lifecycle.DELETED, who.at, who.by, who.reason))
         audit.write(connection, who.at, who.by, "model.delete", str(version), reason=who.reason)
     # Only once that cannot be taken back any more; and as a writer, so that nobody registers one of them at the same time.

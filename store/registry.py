@@ -83,6 +83,12 @@ def version_row(connection: sa.Connection, version: VersionId) -> VersionRow:
     return _version_row(row)
 
 
+def holds(connection: sa.Connection, version: VersionId) -> bool:
+    """Whether there is such a version."""
+    query = sa.select(versions.c.version).where(versions.c.model == version.model, versions.c.version == version.number)
+    return connection.execute(query).one_or_none() is not None
+
+
 def list_models(connection: sa.Connection) -> list[str]:
     """The names of all models."""
     return list(connection.scalars(sa.select(models.c.model).order_by(models.c.model)))

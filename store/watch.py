@@ -64,5 +64,11 @@ def newest(connection: sa.Connection, endpoint: str, version: str, kind: str, li
     return [WindowRow(*row) for row in connection.execute(query)]
 
 
+def forget(connection: sa.Connection, version: str) -> None:
+    """Delete all that is kept of a version, at every endpoint."""
+    for table in (watch_states, watch_windows):
+        connection.execute(sa.delete(table).where(table.c.version == version))
+
+
 def _of(endpoint: str, version: str, kind: str) -> sa.ColumnElement[bool]:
     return sa.and_(_COLUMNS.endpoint == endpoint, _COLUMNS.version == version, _COLUMNS.kind == kind)

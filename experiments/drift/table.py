@@ -26,7 +26,7 @@ def table(report: Data, *, whole: bool = False) -> str:
 
 def _version(version: str, of: Data, whole: bool) -> Iterator[str]:
     arms = ", ".join(of["arms"]) or "no arm now"
-    yield f"{'DRIFT' if of['alarm'] else 'ok   '}  {version} ({arms})"
+    yield f"{_standing(of)}  {version} ({arms})"
     yield f"  {of['reason']}"
     yield from (f"  {note}" for note in of["notes"])
     if "window" not in of:
@@ -40,6 +40,15 @@ def _version(version: str, of: Data, whole: bool) -> Iterator[str]:
     filling = of["filling"]
     for kind, label in (("rows", "windows"), ("labels", "windows of labels")):
         yield f"  {label}: {of['windows'][kind]} judged, {of['alarms'][kind]} with an alarm, {filling[kind]} rows in the next"
+
+
+def _standing(of: Data) -> str:
+    """Only a version of which a window was judged can be ok."""
+    if "window" not in of:
+        return "not judged"
+    if of["window"] is None and of["label_window"] is None:
+        return "not judged yet"
+    return "DRIFT" if of["alarm"] else "ok   "
 
 
 def _past(kind: str, history: Sequence[Data], last: Data | None) -> Iterator[str]:
@@ -100,7 +109,8 @@ def _labels(of: Data) -> Iterator[str]:
     performance = of["performance"]
     if performance is not None:
         means = f"{number(performance['window'])} beside {number(performance['reference'])} on the sample"
-        yield f"    {performance['loss']}: {means}: {performance['reason']} (p {p_text(performance['p_value'])})"
+        says = "ALARM" if performance["alarm"] else performance["reason"]  # the reason of an alarm has the means in it
+        yield f"    {performance['loss']}: {means}: {says} (p {p_text(performance['p_value'])})"
 
 
 def _short(value: float | None) -> str:

@@ -28,13 +28,14 @@ MOST_REASONS = 3
 def report(store: Store, endpoint: str, of: Measures, windows: int = 10) -> dict[str, Any]:
     """The report on an endpoint with the newest `windows` of each version and kind; raises NotFound.
 
-    Versions are those of the current plan's arms and holdout, and those that were watched before.
+    Versions are those of the current plan's arms and holdout, and those that were watched before, except what was deleted since.
     """
     with store.read() as connection:
         plan = deploy.load(connection, endpoint)
         bodies = {version: body for (_, version), body in watch.states(connection, endpoint).items()}
         arms = _arms(plan)
-        versions = [*arms, *(version for version in bodies if version not in arms)]
+        named = [*arms, *(version for version in bodies if version not in arms)]
+        versions = [version for version in named if registry.holds(connection, parse_version(version))]
         found = {version: _version(connection, endpoint, version, bodies.get(version), of, windows) for version in versions}
     return {
         "endpoint": endpoint,

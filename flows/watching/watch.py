@@ -15,7 +15,7 @@ import sqlalchemy as sa
 
 from core.errors import NotFound
 from core.events import FORCED, PINNED, Event, Observed, Predicted
-from core.ids import Address
+from core.ids import Address, parse_version
 from flows.follow import Effect, decode
 from flows.known import Known
 from flows.serving import inputs_of
@@ -25,7 +25,7 @@ from flows.watching.state import State, pack, unpack
 from flows.watching.watched import LabelledRow, Watched, cut
 from flows.watching.windows import Measures
 from journal.reader import Entry
-from store import watch
+from store import registry, watch
 from store.engine import Store
 from store.watch import Key
 
@@ -94,7 +94,7 @@ class Watcher:
         return self._unstored and time.monotonic() >= self._stored + STORE_SECONDS
 
     def effect(self) -> Effect:
-        """Stores what has changed since the last effect; the journal time after it."""
+        """Stores what has changed since the last effect, except of versions that were deleted meanwhile; the journal time after it."""
         touched, at = self._touched(), self._at
         bodies = {one.key: pack(one.state) for one in touched}
         ended = [row for one in touched for row in one.ended]
@@ -103,8 +103,9 @@ class Watcher:
         self._changed, self._unstored, self._stored = set(), False, time.monotonic()
 
         def effect(connection: sa.Connection) -> float:
-            watch.save_states(connection, bodies)
-            watch.add_windows(connection, ended)
+            kept = {key for key in bodies if registry.holds(connection, parse_version(key[1]))}
+            watch.save_states(connection, {key: body for key, body in bodies.items() if key in kept})
+            watch.add_windows(connection, [row for row in ended if (row.endpoint, row.version) in kept])
             return at
 
         return effect
@@ -121,7 +122,7 @@ class Watcher:
                 if (watched := self._of(connection, one.prediction)) is not None:
                     yield _Step(watched, one.prediction, self._columns_of(connection, one.prediction, watched.reference), at, one)
         except NotFound as error:
-            # The plan or version of a journal that came from elsewhere: there is nothing to compare with.
+            # The plan or version of a journal that came from elsewhere, or a version that was deleted: there is nothing to compare with.
             _log.debug("not counted: %s", error.message)
 
     def _of(self, connection: sa.Connection, event: Predicted) -> Watched | None:

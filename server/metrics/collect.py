@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Iterator
+from typing import Any
 
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
@@ -20,6 +22,8 @@ from routing.breaker import STATES
 from server.home import Home, clock
 from server.metrics import drift, learners
 from store import experiments, facts, plans
+
+log = logging.getLogger(__name__)
 
 VERDICTS = ("continue", "promote", "keep", "rollback", "invalid", "not_enough_data")
 
@@ -101,8 +105,13 @@ class StoreCollector(Collector):
         return learners.families(told)
 
     def _drift(self, endpoints: list[str]) -> Iterator[Metric]:
-        of = measures(self._home.settings)
-        return drift.families([watching.report(self._home.store, endpoint, of, 1) for endpoint in endpoints])
+        of, told = measures(self._home.settings), list[dict[str, Any]]()
+        for endpoint in endpoints:
+            try:
+                told.append(watching.report(self._home.store, endpoint, of, 1))
+            except Exception:
+                log.exception("drift of endpoint %s: left out of this scrape", endpoint)
+        return drift.families(told)
 
     def _experiments(self, running: list[str]) -> Iterator[Metric]:
         names = ["experiment", "arm", "metric"]

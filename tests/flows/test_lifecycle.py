@@ -18,10 +18,11 @@ from flows.learning.learners import learner_reader
 from flows.lifecycle import Kept
 from flows.registry import pointing, showing
 from journal.writer import Writer
-from store import audit, learners, positions
+from store import audit, learners, positions, watch
 from store import registry as rows
 from store.blobs import Blobs
 from store.engine import Store
+from store.watch import WindowRow
 from tests.flows.flow_world import World
 from tests.flows.learning.learning_world import RIVER, LearningWorld, taught
 from tests.flows.registry.registry_world import DAY, Registry, by
@@ -180,6 +181,17 @@ def test_delete(registry: Registry) -> None:
     assert events == ["registered", "tested", "retired", "deleted"]
     assert registry.actions()[-1] == ("model.delete", "credit@3")
     assert str(registry.add()) == "credit@4"
+
+
+def test_what_was_watched_of_a_version_goes_with_it(registry: Registry) -> None:
+    """Counts and windows at every endpoint; those of other versions stay."""
+    with registry.store.write() as connection:
+        watch.save_states(connection, {("e", "m@4"): b"4", ("e", "m@1"): b"1"})
+        watch.add_windows(connection, [WindowRow("f", version, "rows", 1, True, b"{}", None) for version in ("m@4", "m@1")])
+    delete(registry, "m@4")
+    with registry.store.read() as connection:
+        assert watch.states(connection) == {("e", "m@1"): b"1"}
+        assert [len(watch.newest(connection, "f", version, "rows", 9)) for version in ("m@4", "m@1")] == [0, 1]
 
 
 def test_the_newest_number_is_not_given_again(registry: Registry) -> None:

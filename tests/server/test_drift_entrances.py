@@ -12,6 +12,8 @@ from flask.testing import FlaskClient
 from prometheus_client.parser import text_string_to_metric_families
 
 from core.settings import Settings
+from flows import deploy
+from flows.deploy import ArmSpec
 from flows.serving import Routes
 from server import home as homes
 from server.app import create_app
@@ -19,7 +21,8 @@ from server.auth import Guard
 from server.cli import cli
 from server.metrics import compact, scrape
 from server.metrics.collect import StoreCollector
-from tests.flows.flow_world import World
+from store import watch
+from tests.flows.flow_world import World, order
 from tests.flows.watching.test_watch import ask
 from tests.flows.watching.watch_world import DEFAULT, Model, Watching, cancer, card_of
 
@@ -113,3 +116,17 @@ def test_what_prometheus_reads(directory: Path, tmp_path: Path) -> None:
     assert (found["tiltyard_drift_windows_total", "rows"], found["tiltyard_drift_alarms_total", "rows"]) == (1.0, 1.0)
     assert found["tiltyard_drift_windows_total", "labels"] == 0.0
     assert found["tiltyard_drift_changes_total", None] == 0.0
+
+
+def test_an_endpoint_whose_drift_cannot_be_told_costs_no_other(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Its metrics are missing, the log names it; those of the other endpoints and all other families are there."""
+    watching = Watching(World(tmp_path), tmp_path / "journal", card_of(X, Y, Model(X, Y), NAMES), DEFAULT)
+    watching.writer.close()
+    deploy.create(watching.world.place, "broken", {"control": ArmSpec("c@1", 1)}, {}, 1.0, "salt", order(0.0))
+    with watching.store.write() as connection:
+        watch.save_states(connection, {("broken", "c@1"): b"damaged"})
+    collector = StoreCollector(homes.open_existing(Settings(home=str(tmp_path))))
+    found = {family.name: {sample.labels.get("endpoint") for sample in family.samples} for family in collector.collect()}
+    assert found["tiltyard_plan"] == {"broken", "credit"}
+    assert found["tiltyard_drift_windows"] == {"credit"}
+    assert "drift of endpoint broken: left out of this scrape" in caplog.text

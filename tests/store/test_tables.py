@@ -123,6 +123,7 @@ def test_a_deleted_version_takes_along_what_refers_to_it(store: Store) -> None:
             connection.execute(sa.insert(quarantined).values(model="a", version=version.number, segment=1, offset=2, at=3.0, reason="odd"))
             registry.set_alias(connection, version, f"alias-{version.number}", "me", 4.0)
         registry.delete_version(connection, gone)
+        assert [registry.holds(connection, version) for version in (gone, stays)] == [False, True]
         for table in (versions, version_facts_table, version_blobs_table, quarantined, batch_tests_table, aliases):
             assert set(connection.scalars(sa.select(table.c.version))) == {2}
         assert [event.event for event in lifecycle.events(connection, gone)] == ["registered", "tested"]

@@ -52,3 +52,14 @@ def test_states_by_endpoint(store: Store) -> None:
         watch.save_states(connection, {("a", "m@1"): b"3"})
         assert watch.states(connection, "a") == {("a", "m@1"): b"3"}
         assert watch.states(connection) == {("a", "m@1"): b"3", ("b", "m@1"): b"2"}
+
+
+def test_a_version_is_forgotten(store: Store) -> None:
+    """At every endpoint, and it alone."""
+    with store.write() as connection:
+        watch.save_states(connection, {("a", "m@1"): b"1", ("b", "m@1"): b"2", ("b", "m@11"): b"3"})
+        watch.add_windows(connection, [window(1), window(1, kind="labels"), window(1, version="m@11")])
+        watch.forget(connection, "m@1")
+        assert watch.states(connection) == {("b", "m@11"): b"3"}
+        found = [len(watch.newest(connection, "credit", version, kind, 9)) for version in ("m@1", "m@11") for kind in ("rows", "labels")]
+        assert found == [0, 0, 1, 0]

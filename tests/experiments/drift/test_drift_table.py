@@ -11,6 +11,7 @@ from experiments.drift.decay import Decay
 from experiments.drift.judging import Rule, judge
 from experiments.drift.table import MOST_SHOWN, table
 from experiments.text import WIDTH
+from tests.experiments.drift.test_decay import errors
 from tests.experiments.drift.test_judging import normal
 
 WINDOW = {"number": 3, "from": "2026-05-03T12:00:00.000Z", "to": "2026-05-03T13:00:00.000Z", "rows": 1000, "independent_rows": 1000}
@@ -101,4 +102,20 @@ def test_a_long_name_is_cut() -> None:
 def test_a_version_without_a_reference_says_so() -> None:
     """And nothing else is made up of it."""
     none = {"arms": [], "alarm": False, "reason": "no reference: it was registered without a sample", "notes": []}
-    assert "ok     m@2 (no arm now)\n  no reference: it was registered without a sample\n" in table(report(**{"m@2": none}))
+    assert "not judged  m@2 (no arm now)\n  no reference: it was registered without a sample\n" in table(report(**{"m@2": none}))
+
+
+def test_before_the_first_window_nothing_is_ok() -> None:
+    """Rows or labels must have been judged once."""
+    found = {**version(0.0), "window": None, "label_window": None, "reason": "no window is full yet (7 rows)"}
+    assert "not judged yet  m@1 (control)\n  no window is full yet (7 rows)\n" in table(report(**{"m@1": found}))
+    assert "ok     m@1 (control)" in table(report(**{"m@1": {**found, "label_window": WINDOW}}))
+
+
+def test_the_errors_of_an_alarm_are_told_once() -> None:
+    """Its reason has them too, and stands in the sentence on the version."""
+    decayed = msgspec.to_builtins(errors(0.05, 0.15))
+    text = table(report(**{"m@1": {**version(0.0), "performance": decayed}}))
+    assert decayed["alarm"]
+    assert text.count("0.15") == 1
+    assert "    error: 0.15 beside 0.05 on the sample: ALARM (p " in text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import closing
 from typing import Any
 
 import msgspec
@@ -13,6 +14,7 @@ from msgspec.structs import replace
 
 from core import events
 from core.events import FALLBACK, FORCED, HELD_OUT, PINNED, Tick
+from core.ids import VersionId
 from core.values import Output, Position
 from flows import deploy, known
 from flows.deploy import ArmSpec, HoldoutSpec
@@ -22,7 +24,7 @@ from flows.watching.state import PANES, pack, unpack
 from journal.reader import Reader
 from models.card import Card
 from models.learner.settings import LearnerSettings, Learnt, RiverCard
-from store import plans, positions, registry
+from store import plans, positions, registry, watch
 from store.tables import watch_states
 from tests.flows.flow_world import order
 from tests.flows.watching.watch_world import SMALL, Model, Watching, cancer, card_of
@@ -231,6 +233,43 @@ def test_a_journal_from_elsewhere_is_passed_over(watching: Watching, model: Mode
     ask(watching, model, 3)
     watching.follow()
     assert watching.version()["filling"]["rows"] == 3
+
+
+def register(watching: Watching, model: Model) -> VersionId:
+    """A version like c@1, which no plan names any more."""
+    with watching.store.write() as connection:
+        return registry.add_version(connection, "c", known.encode(card_of(X, Y, model, NAMES)), "me", 0.0)
+
+
+def test_a_deleted_version_is_passed_over(watching: Watching, model: Model) -> None:
+    """What is still kept of it, and what still comes of it: the report and the reader go on with the others."""
+    gone = register(watching, model)
+    ask(watching, model, 5, version=str(gone))
+    watching.follow()
+    assert set(watching.report()["versions"]) == {"c@1", "c@2"}
+    with watching.store.write() as connection:
+        registry.delete_version(connection, gone)
+    assert set(watching.report()["versions"]) == {"c@1"}
+    ask(watching, model, 500, version=str(gone))
+    ask(watching, model, 3)
+    watching.follow()
+    assert watching.version()["filling"]["rows"] == 3
+    assert watching.windows() == []
+
+
+def test_a_version_that_is_deleted_while_it_is_counted(watching: Watching, model: Model) -> None:
+    """Leaves nothing behind: neither its counts nor a window that has just ended."""
+    gone = register(watching, model)
+    ask(watching, model, 450, version=str(gone), each=50)
+    ask(watching, model, 410, each=50)
+    with closing(Reader(watching.journal, Position(1, 0))) as reader:
+        effect = watching.watcher().work(reader.read(1000), 0.0)
+    assert effect is not None
+    with watching.store.write() as connection:
+        registry.delete_version(connection, gone)
+        effect(connection)
+        assert set(watch.states(connection)) == {("credit", "c@1")}
+    assert [(row.version, row.number) for row in watching.windows()] == [("c@1", 1)]
 
 
 def test_the_position_follows_what_is_of_no_concern(watching: Watching) -> None:
