@@ -13,6 +13,7 @@ from core.errors import Conflict
 from core.ids import VersionId, check_name, parse_version
 from core.values import Position
 from flows import known, remote
+from flows.alias_moves import moves_between
 from flows.follow import RECORD
 from flows.registry import happening, pointing, rules
 from flows.registry.uses import is_retired, parts, usable
@@ -153,8 +154,9 @@ def promote(place: Place, endpoint: str, arm: str | None, order: Order) -> Plan:
 def rollback(place: Place, endpoint: str, to: int | None, order: Order, unserved: str | None = None) -> Plan:
     """The content of the parent (or of plan `to`) as a new plan; aliases move as the promotes between had moved them, or back.
 
-    No rule and no retirement stands in the way of going back: a version that was retired since is restored. The holdout stays, unless its
-    version is `unserved`: one that cannot be.
+    No rule and no retirement stands in the way of going back: a version that was retired since is restored. Where `to` lies ahead, a move
+    that is made anew must satisfy the alias' rule as in a promote: else raises Conflict, as where the version was deleted that an alias
+    would name. The holdout stays, unless its version is `unserved`: one that cannot be.
     """
 
     def follow(connection: sa.Connection, plan: Plan) -> Change:
@@ -162,7 +164,7 @@ def rollback(place: Place, endpoint: str, to: int | None, order: Order, unserved
         if number is None:
             raise Conflict(f"plan {plan.plan} of {endpoint} has no parent to roll back to", code="no-parent")
         target = load(connection, endpoint, number)
-        moves = _moves_between(connection, plan, target)
+        moves = moves_between(connection, plan, target, order.who.by)
         _restore_retired(connection, target, moves, order.who)
         return changes.restore(plan, target, moves, order.who, unserved)
 
@@ -207,7 +209,7 @@ def _change_in(
         experiments.update(connection, change.ended, state=experiments.STOPPED, stopped=change.plan.at, because=change.because)
         audit.write(connection, order.who.at, order.who.by, "experiment.end", change.ended, because=change.because)
     for move in change.moves:
-        _move(connection, move, order.who)
+        pointing.move(connection, VersionId(move.model, move.now), move.alias, order.who)
     _begin_shadows(connection, place, change.plan)
     _note(connection, order.who, action, change.plan)
     return change.plan
@@ -275,39 +277,12 @@ def _champion_moves(connection: sa.Connection, plan: Plan, arm: str) -> tuple[Al
     return (AliasMove(old.model, CHAMPION, old.number, new.number),) if named else ()
 
 
-def _move(connection: sa.Connection, move: AliasMove, who: Who) -> None:
-    # An alias that somebody has moved elsewhere meanwhile is theirs.
-    if any(row.alias == move.alias and row.version.number == move.was for row in registry.list_aliases(connection, move.model)):
-        pointing.move(connection, VersionId(move.model, move.now), move.alias, who)
-
-
 def _restore_retired(connection: sa.Connection, target: Plan, moves: Iterable[AliasMove], who: Who) -> None:
     # The holdout stays what it is, whatever that plan's was.
     named = {*(version for _, version in parts(replace(target, holdout=None))), *(str(VersionId(move.model, move.now)) for move in moves)}
     for version in sorted(map(parse_version, named)):
         if is_retired(connection, version):
             happening.restore(connection, version, who)
-
-
-def _moves_between(connection: sa.Connection, plan: Plan, target: Plan) -> tuple[AliasMove, ...]:
-    """The alias moves from a plan to another: back to their common ancestor, newest first, and from there on to the target."""
-    undone: list[AliasMove] = []
-    made: list[AliasMove] = []
-    here: Plan | None = plan
-    there: Plan | None = target
-    while here != there:
-        # A parent's number is less than its child's, so the later of both is no ancestor of the other.
-        if here is not None and (there is None or here.plan > there.plan):
-            undone += [AliasMove(move.model, move.alias, move.now, move.was) for move in reversed(here.moved)]
-            here = _parent(connection, here)
-        elif there is not None:
-            made = [*there.moved, *made]
-            there = _parent(connection, there)
-    return (*undone, *made)
-
-
-def _parent(connection: sa.Connection, plan: Plan) -> Plan | None:
-    return None if plan.parent is None else load(connection, plan.endpoint, plan.parent)
 
 
 def _begin_shadows(connection: sa.Connection, place: Place, plan: Plan) -> None:

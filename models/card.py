@@ -13,6 +13,9 @@ from models.profile import Profile
 from models.remote.reference import PREFIX
 from models.signature import Signature, Task
 
+RUNTIMES = ("linear", "onnx", "treelite", "river", "remote", "sklearn")
+"""Who answers for a version."""
+
 
 class Card(msgspec.Struct, frozen=True, kw_only=True):
     """What is served and how it came to be.
@@ -58,5 +61,5 @@ class Card(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def runtime(self) -> str:
-        """`linear`, `onnx`, `treelite`, `river`, `remote` or `sklearn`."""
-        return self.format if self.format in ("linear", "onnx", "treelite", "river", "remote") else "sklearn"
+        """One of RUNTIMES."""
+        return self.format if self.format in RUNTIMES else "sklearn"

@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
 from datetime import UTC, date, datetime, time
-from typing import NoReturn, cast
+from typing import NoReturn, cast, get_args
 
 from core.clock import from_rfc3339
 from core.errors import Invalid
 from core.ids import check_name
 from flows.registry.facts import text_of, words
 from flows.registry.states import STATES
+from models.card import RUNTIMES
+from models.signature import Task
 from store.search import AllOf, Compares, Comparison, Condition, Has, InState, IsOf, Named, Order, Registered, Wanted
 
 MAX_SEARCH = 1000
@@ -24,6 +27,8 @@ MAX_TERMS = 30
 TEXTS = ("tag", "owner", "licence", "task", "runtime", "feature", "parent", "by", "data", "remote", "commit")
 """Facts that are compared with a text: a commit by its beginning, all others whole."""
 FIELDS = (*TEXTS, "state", "alias", "model", "registered")
+WORDS: Mapping[str, tuple[str, ...]] = {"state": STATES, "task": get_args(Task), "runtime": RUNTIMES}
+"""Fields that have only these values."""
 TIMES = ("registered", "at")
 """Names of the time of registration: as it is asked for, and as it is shown."""
 
@@ -93,7 +98,8 @@ def _wanted(term: _Term) -> Wanted:
     if term.field in FIELDS:
         return _text(term)
     if term.operator == ":":
-        term.refuse(f"no field is called {term.field[:40]!r}: expected one of {', '.join(FIELDS)}; a figure is compared by = > >= < <=")
+        figures = "a figure is compared by = > >= < <=: auc>0.9, metric.auc>0.9, test.auc>0.9, param.max_depth=5"
+        term.refuse(f"no field is called {term.field[:40]!r}: expected one of {', '.join(FIELDS)}; {figures}")
     return Compares(_figure(term.field), cast(Comparison, term.operator), _number(term))
 
 
@@ -114,11 +120,10 @@ def _text(term: _Term) -> Wanted:
         return IsOf(term.value)
     if term.field == "alias":
         return Named(term.value)
-    if term.field == "state":
-        if term.value not in STATES:
-            term.refuse(f"expected one of {', '.join(STATES)}")
-        return InState(term.value)
-    return Has(term.field, text_of(term.value), begins=term.field == "commit")
+    text = text_of(term.value)
+    if text not in WORDS.get(term.field, (text,)):
+        term.refuse(f"expected one of {', '.join(WORDS[term.field])}")
+    return InState(text) if term.field == "state" else Has(term.field, text, begins=term.field == "commit")
 
 
 def _parameter(term: _Term) -> Wanted:

@@ -146,6 +146,46 @@ def test_a_rollback_restores_what_was_retired(serving: Registry) -> None:
     assert serving.actions()[-2:] == [("model.restore", "m@1"), ("endpoint.rollback", "e")]
 
 
+def promoted_twice(registry: Registry) -> None:
+    """Plan 1 serves m@1; plan 3 promoted m@2 and plan 5 m@3, `champion` along with them; m@2 is deleted since."""
+    deploy.create(registry.place, "e", {"control": ArmSpec("m@1", 1)}, {}, 1.0, "salt", Order(by("ann", 1.0)))
+    pointing.set_alias(registry.store, "m@1", "champion", by("ann"))
+    for old, new in ((1, 2), (2, 3)):
+        arms = {"control": ArmSpec(f"m@{old}", 1), "next": ArmSpec(f"m@{new}", 1)}
+        deploy.set_arms(registry.place, "e", arms, {}, None, Order(by("ann", 2.0 * old)))
+        deploy.promote(registry.place, "e", None, Order(by("ann", 2.0 * old + 1.0)))
+    lifecycle.retire(registry.store, "m@2", by("bob", 6.0))
+    delete(registry, "m@2", at=RETENTION + 7.0)
+
+
+def test_a_rollback_passes_what_was_deleted(registry: Registry) -> None:
+    """An alias moves at once to where it ends, there and back, whatever it named between."""
+    promoted_twice(registry)
+    for number, version in ((1, "m@1"), (5, "m@3")):
+        deploy.rollback(registry.place, "e", number, Order(by("eve", RETENTION + 8.0)))
+        assert pointing.show_alias(registry.store, "m", "champion")["version"] == version
+    history = pointing.history(registry.store, "m", "champion", 9)["moves"]
+    assert [move["version"] for move in history] == ["m@3", "m@1", "m@3", "m@2", "m@1"]
+
+
+def test_no_alias_goes_back_to_what_was_deleted(registry: Registry) -> None:
+    """The refusal says which alias and what to do, and changes nothing; once that is done the rollback goes through."""
+    deploy.create(registry.place, "e", {"control": ArmSpec("m@1", 1)}, {}, 1.0, "salt", Order(by("ann", 1.0)))
+    arms = {"control": ArmSpec("m@2", 1), "next": ArmSpec("m@3", 1)}
+    deploy.set_arms(registry.place, "e", arms, {}, None, Order(by("ann", 2.0)))
+    pointing.set_alias(registry.store, "m@2", "champion", by("ann"))
+    deploy.promote(registry.place, "e", None, Order(by("ann", 3.0)))
+    lifecycle.retire(registry.store, "m@2", by("bob", 4.0))
+    delete(registry, "m@2", at=RETENTION + 5.0)
+    with pytest.raises(Conflict, match="m@champion would name m@2 again, which was deleted: point it elsewhere or take it away") as caught:
+        deploy.rollback(registry.place, "e", 1, Order(by("eve", RETENTION + 6.0)))
+    assert (caught.value.code, caught.value.field) == ("version-deleted", "alias")
+    assert pointing.show_alias(registry.store, "m", "champion")["version"] == "m@3"
+    pointing.set_alias(registry.store, "m@1", "champion", by("eve"))
+    deploy.rollback(registry.place, "e", 1, Order(by("eve", RETENTION + 7.0)))
+    assert pointing.show_alias(registry.store, "m", "champion")["version"] == "m@1"
+
+
 def test_conditions_and_what_is_done_already(registry: Registry) -> None:
     """Each change takes the revision that was seen; retiring twice, restoring what is not retired and approving what is are refused."""
     for change in (lifecycle.approve, lifecycle.withdraw, lifecycle.retire, lifecycle.restore):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from sklearn.datasets import load_iris
 from sklearn.tree import DecisionTreeClassifier
 
 from core.errors import Conflict, Invalid, NotFound, TiltyardError
+from flows.registry.query import FIELDS
 from server.cli import cli
 from tests.flows.registry.registry_world import Registry, by
 
@@ -127,6 +129,12 @@ def test_search(registry: Registry) -> None:
 def test_a_wrong_search_is_wrong_usage(registry: Registry, arguments: tuple[str, ...], why: str) -> None:
     """It ends with 2 and says where."""
     assert why in wrong("search", *arguments)
+
+
+def test_help_of_search_names_each_field() -> None:
+    """Whoever asks what can be searched learns all of it."""
+    said = set(re.findall(r"\w+", run("search", "--help")))
+    assert said >= set(FIELDS)
 
 
 def test_describe(registry: Registry) -> None:

@@ -24,9 +24,9 @@ _FIGURES = 4
 def command(terms: tuple[str, ...], sort: str, limit: int, after: str | None, as_json: bool) -> None:
     """Find versions: tiltyard model search "task:classification auc>0.9 tag:fraud -state:retired"
 
-    TERMS are joined by and. field:value asks for a tag, owner, licence, task, runtime, feature, parent, by, data, commit, state,
-    alias or model; figures are compared (auc>0.9, metric.auc>=0.9, param.max_depth=5), as is the time (registered>2026-05-01); a word is
-    looked for in names, descriptions and tags. A minus negates a term. Quote the whole: the shell takes > for itself.
+    TERMS are joined by and. field:value asks for a tag, owner, licence, task, runtime, remote, feature, parent, by, data, commit,
+    state, alias or model; figures are compared (auc>0.9, metric.auc>=0.9, param.max_depth=5), as is the time (registered>2026-05-01);
+    a word is looked for in names, descriptions and tags. A minus negates a term. Quote the whole: the shell takes > for itself.
     """
     from flows.registry import searching
 

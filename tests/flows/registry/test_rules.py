@@ -149,3 +149,52 @@ def test_a_rollback_goes_back_whatever_the_rule(registry: Registry) -> None:
     deploy.rollback(registry.place, "e", None, Order(by("ann", 2.0)))
     history = pointing.history(registry.store, "m", "champion", 9)["moves"]
     assert [move["version"] for move in history] == ["m@1", "m@2", "m@1"]
+
+
+def test_a_rollback_makes_no_move_that_a_promote_may_not(registry: Registry) -> None:
+    """To a later plan it moves an alias forward: only where the rule is met, else nothing changes. Undoing that again is free."""
+    arms = {"control": ArmSpec("m@1", 1), "treatment": ArmSpec("m@2", 1)}
+    deploy.create(registry.place, "e", arms, {}, 1.0, "salt", Order(by("ann")))
+    pointing.set_alias(registry.store, "m@1", "champion", by("ann"))
+    deploy.promote(registry.place, "e", None, Order(by("ann", 1.0)))
+    deploy.rollback(registry.place, "e", None, Order(by("ann", 2.0)))
+    rules.set_rule(registry.store, "m", "champion", RuleRow(False, True, True), by("root"))
+    lifecycle.approve(registry.store, "m@2", by("bob"))
+    with pytest.raises(Conflict, match="m@champion may not name m@2: it needs an approval by somebody else than me and bob") as caught:
+        deploy.rollback(registry.place, "e", 2, Order(by("bob", 3.0)))
+    assert caught.value.code == "rule-not-met"
+    assert deploy.rollback(registry.place, "e", 2, Order(by("ann", 4.0))).plan == 4
+    lifecycle.withdraw(registry.store, "m@2", by("bob"))
+    deploy.rollback(registry.place, "e", None, Order(by("ann", 5.0)))
+    with pytest.raises(Conflict, match="m@champion may not name m@2: it needs an approval"):
+        deploy.rollback(registry.place, "e", 4, Order(by("ann", 6.0)))
+    history = pointing.history(registry.store, "m", "champion", 9)["moves"]
+    assert [move["version"] for move in history] == ["m@1", "m@2", "m@1", "m@2", "m@1"]
+
+
+def test_going_back_to_what_a_rollback_restored_is_free(registry: Registry) -> None:
+    """The plan that was restored and the one that it stands for are both behind: no rule asks which of them is named."""
+    arms = {"control": ArmSpec("m@1", 1), "treatment": ArmSpec("m@2", 1)}
+    deploy.create(registry.place, "e", arms, {}, 1.0, "salt", Order(by("ann")))
+    pointing.set_alias(registry.store, "m@1", "champion", by("ann"))
+    deploy.promote(registry.place, "e", None, Order(by("ann", 1.0)))
+    deploy.pause(registry.place, "e", Order(by("ann", 2.0)))
+    deploy.rollback(registry.place, "e", None, Order(by("ann", 3.0)))
+    deploy.set_arms(registry.place, "e", {"control": ArmSpec("m@2", 1), "next": ArmSpec("m@3", 1)}, None, None, Order(by("ann", 4.0)))
+    deploy.promote(registry.place, "e", None, Order(by("ann", 5.0)))
+    rules.set_rule(registry.store, "m", "champion", ALL, by("root"))
+    deploy.rollback(registry.place, "e", 2, Order(by("ann", 6.0)))
+    assert pointing.show_alias(registry.store, "m", "champion")["version"] == "m@2"
+
+
+def test_a_rule_asks_nothing_of_an_alias_that_stays(registry: Registry) -> None:
+    """Where somebody has moved it elsewhere meanwhile the rollback leaves it alone, and its rule does not stand in the way."""
+    arms = {"control": ArmSpec("m@1", 1), "treatment": ArmSpec("m@2", 1)}
+    deploy.create(registry.place, "e", arms, {}, 1.0, "salt", Order(by("ann")))
+    pointing.set_alias(registry.store, "m@1", "champion", by("ann"))
+    deploy.promote(registry.place, "e", None, Order(by("ann", 1.0)))
+    deploy.rollback(registry.place, "e", None, Order(by("ann", 2.0)))
+    pointing.set_alias(registry.store, "m@4", "champion", by("bob"))
+    rules.set_rule(registry.store, "m", "champion", ALL, by("root"))
+    deploy.rollback(registry.place, "e", 2, Order(by("ann", 3.0)))
+    assert pointing.show_alias(registry.store, "m", "champion")["version"] == "m@4"
