@@ -55,14 +55,14 @@ def of_means(columns: FloatArray, statistics: list[Statistic], resamples: int, r
     check_rows(rows)
     with np.errstate(all="ignore"):  # what is beyond the range of floating point has no interval
         mean = columns.mean(axis=0)
-        held = _grouped(columns, rng)
+        held = grouped(columns, rng)
         groups = held.shape[0]
         drawn = np.array([drawn @ held for drawn in weights(groups, resamples, rng)]) / groups
         without = (groups * mean - held) / (groups - 1)
         return [Resampled(float(of(mean)), of(drawn), acceleration(of(without))) for of in statistics]
 
 
-def _grouped(columns: FloatArray, rng: np.random.Generator) -> FloatArray:
+def grouped(columns: FloatArray, rng: np.random.Generator) -> FloatArray:
     """Rows, or the means of groups of them, moved so that their mean stays that of all: a few rows at the end may make no group."""
     size = -(-columns.shape[0] // MOST_GROUPS)
     if size == 1:

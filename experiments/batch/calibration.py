@@ -124,8 +124,9 @@ def _of_values(answers: Valued, alpha: float) -> dict[str, Any]:
 
 
 def _value_bin(truth: FloatArray, said: FloatArray, alpha: float) -> dict[str, Any]:
-    row = {"rows": int(said.size), "from": float(said.min()), "to": float(said.max()), "said": float(said.mean())}
-    mean, reach = float(truth.mean()), math.nan
+    # Divided first: a sum of the largest values would be infinite.
+    mean, middle, reach = float((truth / truth.size).sum()), float((said / said.size).sum()), math.nan
+    row = {"rows": int(said.size), "from": float(said.min()), "to": float(said.max()), "said": middle}
     if truth.size > 1:
         reach = float(special.stdtrit(truth.size - 1, 1.0 - alpha / 2.0)) * float(truth.std(ddof=1)) / math.sqrt(truth.size)
     known = math.isfinite(reach)

@@ -1,4 +1,9 @@
-"""Two versions on the same rows: the differences of their metrics, the first (the version under test) less the second."""
+"""Two versions on the same rows: the differences of their metrics, the first (the version under test) less the second.
+
+Where few rows differ, the bootstrap says "worse" too often: if three rows differ, all against one model, so do they in most resamples.
+So the p value is never less than that of the exact test of exchangeable models, in which the two answers to a row are swapped by the
+toss of a coin (Fisher 1935, § 21; of recall it is McNemar's exact test of the positive rows): the larger one counts.
+"""
 
 from __future__ import annotations
 
@@ -17,13 +22,16 @@ from experiments.batch.figures import BETTER, DELONG, JACKKNIFE, Asking, columns
 from experiments.batch.ranking import Area
 from experiments.methods import mcnemar, multiple
 from experiments.methods.proportion import paired_difference
+from experiments.methods.summary import FloatArray
+
+BOTH, SWAPS = "paired bootstrap and swaps", "swaps"
 
 
 class Compared(msgspec.Struct, frozen=True, omit_defaults=True):
     """One metric. `p_worse` is one-sided: small where the first is worse. `p_value` is two-sided, `adjusted` for all compared (Holm).
 
     `lower` and `upper` are at confidence 1 − alpha. `bound` is the one-sided bound at it on the side of worse: an end of the two-sided
-    interval at 1 − 2 alpha. Without a test: why, in `refused`.
+    interval at 1 − 2 alpha. Without an interval: why, in `refused`.
     """
 
     metric: str
@@ -64,9 +72,10 @@ def _differences(left: Answers, right: Answers, asking: Asking) -> Iterator[Comp
     if isinstance(left, Labelled) and isinstance(right, Labelled):
         yield _accuracy(left, right, asking.alpha)
         others = {name: of for name, of in confusion.statistics(left.positive).items() if name != "accuracy"}
+        swapped = confusion.swapped(left, right, others, asking.resamples, asking.rng)
         for name, found in confusion.resampled([left, right], others, asking.resamples, asking.rng).items():
             ours, theirs = (_of_table(others[name], each) for each in (left, right))
-            yield _resampled(name, ours, theirs, found, asking.alpha)
+            yield _resampled(name, ours, theirs, found, swapped[name], asking.alpha)
         if left.probabilities is None or right.probabilities is None:
             return
         yield _areas("auc", ranking.auc, left, right, asking.alpha, DELONG)
@@ -81,12 +90,25 @@ def _means(left: Answers, right: Answers, asking: Asking) -> Iterator[Compared]:
     size = ours.shape[1]
     differences = [_difference(of, size) for of in statistics.values()]
     drawn = bootstrap.of_means(np.column_stack([ours, theirs]), differences, asking.resamples, asking.rng)
+    swapped = _swapped(ours, theirs, differences, asking)
     with np.errstate(all="ignore"):
         values = {name: (_value(of(ours.mean(axis=0))), _value(of(theirs.mean(axis=0)))) for name, of in statistics.items()}
-    for name, found in zip(statistics, drawn, strict=True):
+    for name, found, by_chance in zip(statistics, drawn, swapped, strict=True):
         if BETTER[name] == "nearer":  # 0 is best, and a difference says nothing of which is nearer
             continue
-        yield _resampled(name, *values[name], found, asking.alpha)
+        yield _resampled(name, *values[name], found, by_chance, asking.alpha)
+
+
+def _swapped(ours: FloatArray, theirs: FloatArray, differences: list[bootstrap.Statistic], asking: Asking) -> list[FloatArray]:
+    """The differences (resamples,) with the models swapped in rows, or groups of many rows, by the toss of a coin."""
+    size = ours.shape[1]
+    with np.errstate(all="ignore"):
+        held = bootstrap.grouped(np.column_stack([ours, theirs]), asking.rng)
+        middle, apart = (held[:, :size] + held[:, size:]) / 2.0, (held[:, :size] - held[:, size:]) / 2.0
+        tosses = (asking.rng.choice((-1.0, 1.0), apart.shape[0]) for _ in range(asking.resamples))
+        moved = np.array([toss @ apart for toss in tosses]) / apart.shape[0]
+        means = np.hstack([middle.mean(axis=0) + moved, middle.mean(axis=0) - moved])
+        return [of(means) for of in differences]
 
 
 def _difference(of: bootstrap.Statistic, size: int) -> bootstrap.Statistic:
@@ -130,28 +152,39 @@ def _areas(metric: str, of: Callable[[Labelled], Area], left: Labelled, right: L
     return msgspec.structs.replace(found, lower=difference - reach, upper=difference + reach, **tests)
 
 
-def _resampled(metric: str, left: float | None, right: float | None, found: bootstrap.Resampled, alpha: float) -> Compared:
+def _resampled(
+    metric: str, left: float | None, right: float | None, found: bootstrap.Resampled, swapped: FloatArray, alpha: float
+) -> Compared:
+    """The interval of the bootstrap, and on either side the larger p value of the two tests; without an interval that of swaps alone."""
     if left is None or right is None:
         return Compared(metric, left, right, refused="it is undefined for one of the two")
+    lowest, highest = _by_swaps(left, right, swapped)
+    one = Compared(metric, left, right, left - right)
     try:
         below = bootstrap.tail(found)
         lower, upper = bootstrap.interval(found, alpha)
         ends = bootstrap.interval(found, 2.0 * alpha)
     except Refused as error:
-        return Compared(metric, left, right, left - right, refused=error.message)
-    higher = BETTER[metric] == "higher"
-    return Compared(
-        metric,
-        left,
-        right,
-        left - right,
-        lower,
-        upper,
-        bound=ends[0] if higher else ends[1],
-        p_worse=below if higher else 1.0 - below,
-        p_value=min(1.0, 2.0 * min(below, 1.0 - below)),
-        method="paired bootstrap",
-    )
+        one = msgspec.structs.replace(one, refused=error.message)
+        return one if lowest == highest == 1.0 else _tested(one, lowest, highest, SWAPS)
+    bound = ends[0] if BETTER[metric] == "higher" else ends[1]
+    one = msgspec.structs.replace(one, lower=lower, upper=upper, bound=bound)
+    return _tested(one, max(lowest, below), max(highest, 1.0 - below), BOTH)
+
+
+def _tested(one: Compared, lowest: float, highest: float, method: str) -> Compared:
+    worse = lowest if BETTER[one.metric] == "higher" else highest
+    return msgspec.structs.replace(one, p_worse=worse, p_value=min(1.0, 2.0 * min(lowest, highest)), method=method)
+
+
+def _by_swaps(left: float, right: float, swapped: FloatArray) -> tuple[float, float]:
+    """The share of swaps with a difference as low as this one, and of those with one as high; the data's own counts as a swap.
+
+    So counted a p value of draws is exact too (Phipson and Smyth 2010). A swap after which the metric is undefined counts on both sides.
+    """
+    difference, reach = left - right, bootstrap.ROUNDING * max(abs(left), abs(right))
+    above, below = int((swapped > difference + reach).sum()), int((swapped < difference - reach).sum())
+    return 1.0 - above / (swapped.size + 1), 1.0 - below / (swapped.size + 1)
 
 
 def _of_table(of: confusion.OfTable, answers: Labelled) -> float | None:

@@ -83,21 +83,45 @@ def resampled(
     """
     k, rows = len(answers[0].classes), answers[0].truth.size
     check_rows(rows)
-    code = answers[0].truth.astype(np.int64)
-    for each in answers:
-        code = code * k + each.said
-    cells, counts = np.unique(code, return_counts=True)
-    truth = cells // k ** len(answers)
-    places = [truth * k + cells // k ** (len(answers) - 1 - place) % k for place in range(len(answers))]
+    places, counts = _cells(answers)
     at_once = max(1, _AT_ONCE // max(k * k, counts.size))
-    sizes = [min(at_once, resamples - start) for start in range(0, resamples, at_once)]
-    drawn = (rng.multinomial(rows, counts / rows, size=size).astype(np.float64) for size in sizes)
+    drawn = (rng.multinomial(rows, counts / rows, size=size).astype(np.float64) for size in _sizes(resamples, at_once))
     value = _each(statistics, places, k, [counts[None, :].astype(np.float64)])
     values = _each(statistics, places, k, drawn)
     without = _each(statistics, places, k, _without(counts, at_once))
     return {
         name: Resampled(float(value[name][0]), values[name], acceleration(without[name], counts.astype(np.float64))) for name in statistics
     }
+
+
+def swapped(
+    left: Labelled, right: Labelled, statistics: Mapping[str, OfTable], resamples: int, rng: np.random.Generator
+) -> dict[str, FloatArray]:
+    """The differences (resamples,) where in each row the two answers belong to the one or the other model by the toss of a coin.
+
+    How many of the rows of one kind are swapped is binomial, so that the number of rows does not matter.
+    """
+    k = len(left.classes)
+    (ours, theirs), counts = _cells([left, right])
+    places = [np.append(ours, theirs), np.append(theirs, ours)]  # every kind of row, and then every kind with the answers swapped
+    at_once = max(1, _AT_ONCE // max(k * k, 2 * counts.size))
+    kept = (rng.binomial(counts, 0.5, size=(size, counts.size)) for size in _sizes(resamples, at_once))
+    return _each(statistics, places, k, (np.hstack([some, counts - some]).astype(np.float64) for some in kept))
+
+
+def _cells(answers: Sequence[Labelled]) -> tuple[list[IntArray], IntArray]:
+    """The kinds of rows that occur: for each model their places in its table, and how many rows are of each kind."""
+    k = len(answers[0].classes)
+    code = answers[0].truth.astype(np.int64)
+    for each in answers:
+        code = code * k + each.said
+    cells, counts = np.unique(code, return_counts=True)
+    truth = cells // k ** len(answers)
+    return [truth * k + cells // k ** (len(answers) - 1 - place) % k for place in range(len(answers))], counts
+
+
+def _sizes(resamples: int, at_once: int) -> list[int]:
+    return [min(at_once, resamples - start) for start in range(0, resamples, at_once)]
 
 
 def _without(counts: IntArray, at_once: int) -> Iterator[FloatArray]:

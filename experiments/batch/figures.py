@@ -95,7 +95,8 @@ def columns(answers: Answers) -> tuple[FloatArray, dict[str, Statistic]]:
     if isinstance(answers, Labelled):
         given = np.column_stack([*by_row.values()]) if by_row else np.empty((answers.truth.size, 0))
         return given, {name: _column(place) for place, name in enumerate(by_row)}
-    centred = np.clip(answers.truth - answers.truth.mean(), -LARGEST, LARGEST)  # else the variance of large values cancels
+    # Else the variance of large values cancels; by a median that is one of them, so that equal ones, however large, have none.
+    centred = np.clip(answers.truth - np.quantile(answers.truth, 0.5, method="lower"), -LARGEST, LARGEST)
     return np.column_stack([by_row["mse"], by_row["mae"], answers.errors, centred, centred**2]), {
         "rmse": lambda m: np.sqrt(m[..., 0]),
         "mae": _column(1),

@@ -51,10 +51,12 @@ class Picture(NamedTuple):
 def pictures(test: Data) -> list[Picture]:
     """All that the test has figures for. The same test gives the same pictures."""
     import matplotlib as mpl
+    import numpy as np
 
     # What a user's own file of settings says must not matter; to ask for the backend would import pyplot.
     settings: Any = {name: mpl.rcParamsDefault[name] for name in mpl.rcParamsDefault if name != "backend"} | _STYLE
-    with _one_at_a_time, mpl.rc_context(settings), warnings.catch_warnings():
+    # Axes of the largest values overflow while their ticks are chosen.
+    with _one_at_a_time, mpl.rc_context(settings), warnings.catch_warnings(), np.errstate(over="ignore"):
         warnings.simplefilter("ignore", UserWarning)  # a name in letters that the font lacks: the reader's own font has them
         return [made for draw in (_reliability, _roc, _confusion, _errors, _slices) if (made := draw(test)) is not None]
 

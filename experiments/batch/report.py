@@ -64,6 +64,9 @@ def _of_values(answers: Valued) -> dict[str, Any]:
     levels = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
     quantiles = dict(zip((f"p{level:.0%}".rstrip("%") for level in levels), map(float, np.quantile(errors, levels)), strict=True))
     low, high = np.quantile(errors, (0.005, 0.995))
-    bins = _HISTOGRAM if high - low > 1e-9 * max(abs(low), abs(high)) else 1
-    counts, edges = np.histogram(errors[(errors >= low) & (errors <= high)], bins=bins)
+    chosen, least = errors[(errors >= low) & (errors <= high)], 1e-9 * max(abs(low), abs(high))
+    if high - low > least:
+        counts, edges = np.histogram(chosen, bins=_HISTOGRAM)
+    else:  # all alike: one bin around them, wide enough to have two ends at their size
+        counts, edges = np.histogram(chosen, bins=1, range=(low - max(0.5, least), high + max(0.5, least)))
     return {"errors": {"quantiles": quantiles, "histogram": {"counts": counts.tolist(), "edges": edges.tolist()}}}

@@ -65,9 +65,8 @@ def _taken(one: Contestant, rows: list[list[Value]], check: Behaviour) -> list[l
     try:
         return one.inputs.read(None, rows) if rows else []
     except Invalid as error:
-        raise Invalid(
-            f"change: of {check.feature} it makes what the model does not take{error.message.partition(check.feature)[2]}"
-        ) from None
+        why = error.message.removeprefix(error.field or "")  # the place among the changed rows says nothing
+        raise Invalid(f"change: of {check.feature} it makes what the model does not take{why}") from None
 
 
 def _ask(one: Contestant, rows: Sequence[Sequence[Value]]) -> list[Any]:

@@ -121,6 +121,57 @@ def test_false_alarms() -> None:
         assert count > 1, (name, count)
 
 
+def test_recall_where_few_rows_differ() -> None:
+    """3 positive rows of 168 are all that differ, all for the worse: the p value is the sign test's, 1/8, not the bootstrap's .01."""
+    truth = np.repeat([1, 0], [168, 400])
+    theirs = truth.copy()
+    ours = np.where(np.arange(truth.size) < 3, 0, truth)
+    models = [Labelled(("a", "b"), truth, said, None, 1) for said in (ours, theirs)]
+    one = by_metric(compare(*models, asking(resamples=20_000)))["recall"]
+    assert one["p_worse"] == pytest.approx(1 / 8, abs=0.01)
+    assert one["p_value"] == pytest.approx(1 / 4, abs=0.02)
+    assert by_metric(compare(*reversed(models), asking()))["recall"]["p_worse"] == 1.0
+
+
+def test_a_metric_that_resamples_leave_undefined() -> None:
+    """Two positive rows, of which one model finds one: no interval, and swaps say that it may be chance."""
+    truth = np.repeat([1, 0], [2, 50])
+    models = [Labelled(("a", "b"), truth, np.where(np.arange(52) < found, 1, 0), None, 1) for found in (1, 2)]
+    one = by_metric(compare(*models, asking()))["recall"]
+    assert "undefined" in one["refused"]
+    assert one["lower"] is None
+    assert one["p_worse"] == pytest.approx(1 / 2, abs=0.1)
+
+
+def rare(rows: int, rate: float, rng: np.random.Generator) -> list[Labelled]:
+    """Two models of which neither is the better, wrong in a share `rate` of the rows, half of them hard for both."""
+    truth = rng.integers(0, 2, rows)
+    hard = rng.normal(size=rows)
+    found = []
+    for _ in range(2):
+        margin = -stats.norm.ppf(rate) + np.sqrt(0.5) * (hard + rng.normal(size=rows))
+        p = 1.0 / (1.0 + np.exp(-3.0 * np.where(truth == 1, margin, -margin)))
+        found.append(Labelled(("no", "yes"), truth, (p > 0.5).astype(int), np.column_stack([1.0 - p, p]), 1))
+    return found
+
+
+@pytest.mark.parametrize("rate", [0.01, 0.03])
+def test_false_alarms_where_few_rows_differ(rate: float) -> None:
+    """Of 300 rows with so few errors, and in errors of values with heavy tails: alarms at .05 in 200 data sets agree with .05 or less."""
+    alarms: dict[str, int] = {}
+    for seed in range(200):
+        rng = np.random.default_rng(seed)
+        ask = asking(50_000 + seed, resamples=200)
+        errors = rng.standard_t(2.2, (2, 300)) * (rng.random((2, 300)) < 5.0 * rate)
+        truth = rng.normal(size=300)
+        both = compare(*rare(300, rate, rng), ask), compare(Valued(truth, truth + errors[0]), Valued(truth, truth + errors[1]), ask)
+        for name, one in (pair for found in both for pair in by_metric(found).items()):
+            alarms[name] = alarms.get(name, 0) + (one["p_worse"] is not None and one["p_worse"] <= 0.05)
+    assert len(alarms) == 14
+    for name, count in alarms.items():
+        assert stats.binomtest(count, 200).proportion_ci(0.95).low <= 0.05, (name, count)
+
+
 def test_huge_values() -> None:
     """Give finite figures or none."""
     a = Valued(np.array([0.0, 1.0, 2.0]), np.array([1e308, 1.0, 2.0]))

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from experiments.batch.answers import Answers, Labelled, Valued
+from experiments.batch.plots import pictures
 from experiments.batch.report import report
 from experiments.batch.slices import cut
 from experiments.batch.table import compared_by, counted, table
@@ -30,6 +31,8 @@ CASES: dict[str, Answers] = {
     "one row": binary(1),
     "one value": values(1),
     "constant": Valued(np.ones(10), np.ones(10)),
+    "huge and equal": Valued(np.full(10, 1e308), np.zeros(10)),
+    "large and equal": Valued(np.full(10, 1.7e18), np.arange(10.0)),
     "huge": Valued(np.array([1e308, -1e308, 0.0, 5e307]), np.array([-1e308, 1e308, 1.0, 0.0])),
 }
 
@@ -48,6 +51,18 @@ def test_there_is_always_a_document(name: str) -> None:
     assert max(map(len, text.splitlines())) <= 100
     assert "nan" not in text
     assert "inf" not in text
+
+
+@pytest.mark.leaves_open("matplotlib keeps the fonts open that it has used")
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("name", ["huge and equal", "large and equal"])
+def test_pictures_of_equal_errors(name: str) -> None:
+    """However large they are: the calibration, and the errors as one bar that holds all rows; R² has no value."""
+    answers = CASES[name]
+    document = msgspec.to_builtins(report(answers, [], None, asking()).document)
+    assert [one.title for one in pictures({**AROUND, **document})] == ["Calibration", "Errors"]
+    assert sum(document["errors"]["histogram"]["counts"]) >= 8
+    assert document["metrics"]["r2"]["value"] is None
 
 
 def _same(left: Any, right: Any) -> bool:

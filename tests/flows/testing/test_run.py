@@ -260,7 +260,7 @@ def test_a_row_that_the_model_cannot_take(world: World, change: dict[str, Any], 
             {"invariance": [{"feature": "f0", "change": {"set": "red"}}]},
             {},
             Invalid,
-            "invariance[0]: change: of f0 it makes what",
+            "invariance[0]: change: of f0 it makes what the model does not take: expected a number, got 'red'",
         ),
         (
             "cancer@1",
