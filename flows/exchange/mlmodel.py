@@ -78,11 +78,11 @@ def inside(directory: Path, name: object, key: str) -> Path:
         raise Rejected(f"MLmodel: {key}: expected the name of a file, got {'nothing' if not name else type(name).__name__}")
     try:
         path = Path(os.path.realpath(directory / name))
+        if not _within(directory, path):
+            raise Rejected(f"MLmodel: {key}: {name[:200]!r} lies outside of the directory")
         there = path.is_file()
     except (OSError, ValueError):  # too long, or with a NUL
         raise Rejected(f"MLmodel: {key}: {name[:200]!r} cannot be the name of a file") from None
-    if not _within(directory, path):
-        raise Rejected(f"MLmodel: {key}: {name[:200]!r} lies outside of the directory")
     if not there:
         raise Rejected(f"MLmodel: {key}: the directory has no file {name[:200]!r}")
     return path
