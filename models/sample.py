@@ -143,10 +143,12 @@ def _read_parquet(path: Path, texts: Container[str]) -> Sample:
     import pyarrow as pa
     from pyarrow import parquet
 
-    try:
-        table = parquet.read_table(path)
-    except pa.ArrowException as error:
-        raise Malformed(f"sample: {path.name} is not readable as Parquet: {str(error)[:200]}", field="sample") from None
+    with path.open("rb") as file:  # a file and no path, which pyarrow would repeat in its errors
+        try:
+            table = parquet.ParquetFile(file).read()
+        except (pa.ArrowException, OSError) as error:
+            said = " ".join(str(error).split())[:200]
+            raise Malformed(f"sample: {path.name} is not readable as Parquet: {said}", field="sample") from None
     names = [name for name in table.column_names if not name.startswith("__index_level_")]  # pandas stores its index so
     _check_unique(names)
     return Sample({name: _plain(table.column(name).to_pylist(), exact=name in texts) for name in names})

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import stat
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from core.errors import Invalid, Malformed, Rejected
 from core.values import Label, Value
@@ -15,8 +17,13 @@ from models.dependencies import installed, minor
 from models.sample import Sample
 from models.signature import Feature, Kind, numbered
 
+if TYPE_CHECKING:
+    import yaml
+
 MOST_BYTES = 4 * 2**20
 """Of `MLmodel` and of an input example."""
+MOST_DIGITS = 100
+"""Of a number in `MLmodel`."""
 
 KINDS: Mapping[str, Kind] = {
     "double": "float",
@@ -50,7 +57,7 @@ class MlflowModel(NamedTuple):
 
 def read(directory: Path) -> MlflowModel:
     """What the directory holds; raises Malformed, Invalid or Rejected where it is none of MLflow's, or of another flavour."""
-    told = _load_yaml(directory / "MLmodel")
+    told = _load_yaml(directory)
     flavours = told.get("flavors")
     if not isinstance(flavours, dict):
         raise Malformed(f"{directory / 'MLmodel'}: expected flavors, as MLflow writes them", field="directory")
@@ -67,32 +74,69 @@ def read(directory: Path) -> MlflowModel:
 def inside(directory: Path, name: object, key: str) -> Path:
     """The file in `directory` that the key names; raises Rejected where it is none, or lies elsewhere."""
     if not isinstance(name, str) or not name:
-        raise Rejected(f"MLmodel: {key}: expected the name of a file, got {str(name)[:80]!r}")
-    path = (directory / name).resolve()
-    if not path.is_relative_to(directory.resolve()):
-        raise Rejected(f"MLmodel: {key}: {name[:200]!r} lies outside of the directory")
-    if not path.is_file():
+        # Not what it is: lists that hold one another by aliases are endless when written out.
+        raise Rejected(f"MLmodel: {key}: expected the name of a file, got {'nothing' if not name else type(name).__name__}")
+    try:
+        path = Path(os.path.realpath(directory / name))
+        if not _within(directory, path):
+            raise Rejected(f"MLmodel: {key}: {name[:200]!r} lies outside of the directory")
+        there = path.is_file()
+    except (OSError, ValueError):  # too long, or with a NUL
+        raise Rejected(f"MLmodel: {key}: {name[:200]!r} cannot be the name of a file") from None
+    if not there:
         raise Rejected(f"MLmodel: {key}: the directory has no file {name[:200]!r}")
     return path
 
 
-def _load_yaml(path: Path) -> dict[str, Any]:
+def _within(directory: Path, path: Path) -> bool:
+    """Whether `path` lies in the directory, once all links are followed."""
+    return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(directory))
+
+
+def _load_yaml(directory: Path) -> dict[str, Any]:
     import yaml  # here, because no other command needs it
 
+    path = directory / "MLmodel"
+    text = _text(directory, path)
     try:
-        found = yaml.safe_load(_text(path))
-    except (yaml.YAMLError, RecursionError) as error:
+        found = yaml.load(text, Loader=_plain())  # noqa: S506 - a safe loader
+    except Exception as error:  # yaml's, and of dates and numbers that are none whatever Python says of them
         raise Malformed(f"{path}: not readable as YAML: {' '.join(str(error).split())[:200]}", field="directory") from None
     if not isinstance(found, dict):
         raise Malformed(f"{path}: expected a mapping, as MLflow writes it", field="directory")
     return found
 
 
-def _text(path: Path) -> str:
+def _plain() -> type[yaml.SafeLoader]:
+    """YAML's safe loader without what makes much of little: merge keys (`<<`) copy what they name, long numbers take hours."""
+    import yaml
+
+    class Plain(yaml.SafeLoader):
+        def flatten_mapping(self, node: yaml.MappingNode) -> None:
+            if any(key.tag.endswith(":merge") for key, _ in node.value):
+                raise yaml.YAMLError("merge keys are not read")
+            super().flatten_mapping(node)
+
+        def construct_scalar(self, node: yaml.ScalarNode | yaml.MappingNode) -> Any:
+            if node.tag.endswith((":int", ":float")) and len(node.value) > MOST_DIGITS:
+                raise yaml.YAMLError(f"a number is longer than {MOST_DIGITS} characters")
+            return super().construct_scalar(node)
+
+    return Plain
+
+
+def _text(directory: Path, path: Path) -> str:
+    """What a file in the directory holds; raises Invalid, Malformed or Rejected. No device is read, nor more than the limit."""
+    if not _within(directory, path):
+        raise Rejected(f"{path}: lies outside of the directory")
     try:
-        if path.stat().st_size > MOST_BYTES:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise Rejected(f"{path}: expected a file")
+        with path.open("rb") as file:
+            found = file.read(MOST_BYTES + 1)
+        if len(found) > MOST_BYTES:
             raise Rejected(f"{path}: longer than {MOST_BYTES} bytes")
-        return path.read_text(encoding="utf-8")
+        return found.decode("utf-8")
     except OSError as error:
         raise Invalid(f"{path}: {error.strerror or error}; expected a directory that MLflow has written", field="directory") from None
     except UnicodeDecodeError:
@@ -121,7 +165,7 @@ def _example(directory: Path, info: object, features: Sequence[Feature] | None) 
         return None
     for key in ("artifact_path", "serving_input_path"):
         if info.get(key):
-            table = _table(_json(_text(inside(directory, info[key], key))), features)
+            table = _table(_json(_text(directory, inside(directory, info[key], key))), features)
             if table is not None:
                 return table
     return None
@@ -202,7 +246,7 @@ def _fits(name: str, value: Label) -> bool:
 
 def _differs(directory: Path) -> tuple[str, ...]:
     path = directory / "requirements.txt"
-    pins = _PIN.findall(_text(path)) if path.is_file() else []
+    pins = _PIN.findall(_text(directory, path)) if path.is_file() else []
     return tuple(
         f"the directory asks for {name} {release}, here is {installed(name.lower()) or 'none'}"
         for name, release in pins

@@ -96,6 +96,18 @@ def test_other_files_are_refused(csv, tmp_path):
         read(tmp_path / "broken.parquet")
 
 
+def test_a_broken_parquet_file_is_called_by_its_name(tmp_path):
+    """And not by where it lies, which is nobody's business over the network; whether its footer or its pages are broken."""
+    path = tmp_path / "sample.parquet"
+    pd.DataFrame({"a": range(1000)}).to_parquet(path)
+    whole = path.read_bytes()
+    for broken in (b"", whole[:-20], bytes(8) + whole[-3000:], b"PAR1" + bytes(500) + whole[504:]):
+        path.write_bytes(broken)
+        with pytest.raises(Malformed, match=r"^sample: sample\.parquet is not readable as Parquet: ") as caught:
+            read(path)
+        assert str(tmp_path) not in caught.value.message
+
+
 def test_a_file_that_may_not_be_read_is_refused(csv, monkeypatch):
     """In the words of the operating system."""
     path = csv("a\n1\n")

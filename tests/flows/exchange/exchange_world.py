@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import joblib
+import msgspec
+import sqlalchemy as sa
 import yaml
 from skops import io as skops_io
 
-from flows import register
+from flows import known, register
 from flows.exchange.export_mlflow import export_mlflow
 from flows.exchange.import_mlflow import Imported, import_mlflow
 from flows.exchange.pull import Pulled, pull
@@ -18,6 +20,7 @@ from flows.exchange.stored import Stored, fetch
 from models import package
 from routing.changes import Who
 from store.blobs import Blobs
+from store.tables import versions
 from tests.flows.flow_world import World
 from tests.models.model_zoo import CASES, data, fitted
 
@@ -63,6 +66,13 @@ class Exchange:
             found.features.assign(outcome=found.target).iloc[:rows].to_csv(sample, index=False)
             given |= {"sample": sample, "target": "outcome"}
         return str(register.register(self.store, self.blobs, name, path, WHO, trust_pickle=form == ".pkl", **given))
+
+    def moved(self, version: str) -> str:
+        """The version, its model now on another server."""
+        card = msgspec.structs.replace(self.stored(version).card, format="remote", source="remote:staging/credit")
+        with self.store.write() as connection:
+            connection.execute(sa.update(versions).where(versions.c.model == version.partition("@")[0]).values(card=known.encode(card)))
+        return version
 
     def export(self, version: str) -> Path:
         export_mlflow(self.store, self.blobs, version, self.out, 0.0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -17,6 +18,8 @@ from models.onnx_runtime import OnnxRuntime
 from models.parity import SAME, largest
 from models.signature import Signature, unseen
 from tests.flows.exchange.exchange_world import Exchange
+
+BOOSTERS = Path(__file__).parents[2] / "models" / "boosters"
 
 
 @pytest.mark.parametrize(
@@ -98,12 +101,16 @@ def test_the_folder_is_made_as_a_whole_or_not_at_all(exchange: Exchange, monkeyp
 
 
 def test_what_mlflow_cannot_load_is_refused(exchange: Exchange) -> None:
-    """A River model, with what to do instead; and a version that does not exist."""
+    """A River model and trees, with what to do instead; a model on another server; and a version that does not exist."""
     own = exchange.folder / "river.py"
     own.write_text("from river import linear_model\ndef build():\n    return linear_model.LinearRegression()\n")
     version = exchange.register("ridge", path=own.with_name("river.py:build"))
     with pytest.raises(Rejected, match=r"no flavour for what is served by river; `tiltyard model pull`"):
         exchange.export(version)
+    with pytest.raises(Rejected, match=r"no flavour for what is served by treelite; `tiltyard model pull`"):
+        exchange.export(exchange.register("trees", path=BOOSTERS / "values.ubj", rows=None))
+    with pytest.raises(Rejected, match="its model is on another server, staging/credit, and not here"):
+        exchange.export(exchange.moved(version))
     assert not exchange.out.exists()
     with pytest.raises(NotFound, match="no version ridge@7"):
         exchange.export("ridge@7")

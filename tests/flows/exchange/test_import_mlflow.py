@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
 from pathlib import Path
 
@@ -100,8 +101,10 @@ def test_the_directory_does_not_say_whom_to_trust(exchange: Exchange) -> None:
         ("frame", "pickled_model", "/etc/passwd", "lies outside"),
         ("frame", "pickled_model", "link.skops", "lies outside"),
         ("frame", "pickled_model", "absent.skops", "has no file 'absent.skops'"),
-        ("frame", "pickled_model", None, "expected the name of a file, got 'None'"),
-        ("frame", "pickled_model", ["a"], "expected the name of a file"),
+        ("frame", "pickled_model", None, "expected the name of a file, got nothing"),
+        ("frame", "pickled_model", ["a"], "expected the name of a file, got list"),
+        ("frame", "pickled_model", "a\0b", r"'a\\x00b' cannot be the name of a file"),
+        ("frame", "pickled_model", "n" * 5000, "'n{200}' cannot be the name of a file"),
         ("network", "data", "../outside.skops", "lies outside"),
     ],
 )
@@ -128,6 +131,12 @@ def test_tensors_are_read_from_the_same_folder_only(exchange: Exchange, location
         exchange.take(path)
 
 
+def doubled(opens: str, closes: str) -> str:
+    """Anchors `a0` to `a11`, each of nine times the one before."""
+    levels = [f"a{level}: &a{level} {opens}{', '.join([f'*a{level - 1}'] * 9)}{closes}" for level in range(1, 12)]
+    return "\n".join(["a0: &a0 {x: 1}", *levels, ""])
+
+
 @pytest.mark.parametrize(
     ("text", "kind", "message"),
     [
@@ -138,6 +147,12 @@ def test_tensors_are_read_from_the_same_folder_only(exchange: Exchange, location
         ("flavors: {pytorch: {}, python_function: {}}", Rejected, "its flavours are pytorch, python_function; sklearn and onnx"),
         ("flavors: !!python/object/apply:os.system ['touch canary']", Malformed, "not readable as YAML"),
         ("x" * (mlmodel.MOST_BYTES + 1), Rejected, "longer than"),
+        ("2001-99-99: x", Malformed, "not readable as YAML: month must be in"),
+        ("x: !!float ''", Malformed, "not readable as YAML"),
+        (f"x: 1{':1' * 300}.5", Malformed, "a number is longer than 100 characters"),
+        (f"flavors: {{? 0x{'f' * 9000} : x}}", Malformed, "a number is longer than 100 characters"),
+        (doubled("[", "]") + "flavors: {sklearn: {pickled_model: *a11}}", Rejected, "expected the name of a file, got list"),
+        (doubled("{<<: [", "]}") + "flavors: *a11", Malformed, "merge keys are not read"),
     ],
 )
 def test_what_mlflow_has_not_written(tmp_path: Path, text: str | None, kind: type[Exception], message: str) -> None:
@@ -145,6 +160,31 @@ def test_what_mlflow_has_not_written(tmp_path: Path, text: str | None, kind: typ
     if text is not None:
         (tmp_path / "MLmodel").write_text(text)
     with pytest.raises(kind, match=message):
+        mlmodel.read(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["MLmodel", "requirements.txt"])
+def test_what_says_what_is_there_lies_there(exchange: Exchange, name: str) -> None:
+    """A link that leads elsewhere is not followed, nor a device read; one that stays in the directory is."""
+    path = exchange.written("frame")
+    (path / name).rename(path / "kept")
+    (path / name).symlink_to("kept")
+    mlmodel.read(path)
+    (path / "kept").rename(exchange.folder / "kept")
+    (path / name).unlink()
+    (path / name).symlink_to(exchange.folder / "kept")
+    with pytest.raises(Rejected, match=f"{name}: lies outside of the directory"):
+        mlmodel.read(path)
+
+
+def test_a_device_is_no_file(tmp_path: Path) -> None:
+    """It would be read without end; a pipe would be waited for."""
+    (tmp_path / "MLmodel").symlink_to("/dev/zero")
+    with pytest.raises(Rejected, match="MLmodel: lies outside of the directory"):
+        mlmodel.read(tmp_path)
+    (tmp_path / "MLmodel").unlink()
+    os.mkfifo(tmp_path / "MLmodel")
+    with pytest.raises(Rejected, match="MLmodel: expected a file"):
         mlmodel.read(tmp_path)
 
 
