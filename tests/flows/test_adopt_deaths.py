@@ -43,7 +43,7 @@ class Worker:
 
     def __init__(self, world: World, name: str = "w9") -> None:
         self.world, self.name, self.now, self.asked = world, name, 100.0, list[str]()
-        self.claimed = list[str]()
+        self.claimed = list[str | None]()
         self.gate = threading.Event()
         self.gate.set()
         self.routes = Routes()
@@ -56,9 +56,8 @@ class Worker:
     def _load(self, version: VersionId) -> Loaded:
         self.asked.append(str(version))
         with self.world.store.read() as connection:
-            self.claimed += [
-                report["loading"]["version"] for worker, (_, report) in workers.alive(connection, 0.0).items() if worker == self.name
-            ]
+            _, said = workers.alive(connection, 0.0).get(self.name, (0.0, {}))
+        self.claimed.append(said.get("loading", {}).get("version"))
         self.gate.wait(10.0)
         return Loaded(card(), Answers(), 0.0)
 
