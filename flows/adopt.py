@@ -46,7 +46,7 @@ ALIVE_SECONDS = 5.0
 GONE_SECONDS = 50.0
 """One that has not reported for this long is no more, whatever process has its id by now."""
 MOST_DEATHS = 2
-"""So many workers may die while they load a version that none has loaded lately; then it counts as one that cannot be loaded."""
+"""So many workers may die while they load a version, and none load it; then it counts as one that cannot be loaded."""
 
 _log = logging.getLogger("tiltyard.adopt")
 
@@ -187,44 +187,65 @@ class Adopter:
 
     def _load(self, version: VersionId) -> dict[VersionId, str]:
         """Load it where it is not; the reason where that failed. Raises _Later where another worker has to go first."""
-        if version not in self._pool.loaded():
-            try:
-                deaths = self._claim(str(version))
-            except OperationalError as error:
-                _log.warning("that %s is loaded cannot be said: %s", version, error.orig)
-                deaths = None
-            if deaths is not None:
-                return {version: f"{deaths} workers died while they loaded it"}
-        try:
+        if version in self._pool.loaded():
             return self._pool.ensure([version])
+        deaths = self._say(self._claim, str(version))
+        if deaths is not None:
+            return {version: f"{deaths} workers died while they loaded it"}
+        try:
+            failed = self._pool.ensure([version])
         finally:
             self._loading = None
+        if not failed:
+            self._say(self._clear, str(version))
+        return failed
+
+    def _say(self, say: Callable[[str], int | None], version: str) -> int | None:
+        """What cannot be said, because the store cannot be written, keeps no version from being loaded."""
+        try:
+            return say(version)
+        except OperationalError as error:
+            _log.warning("how the loading of %s stands cannot be said: %s", version, error.orig)
+            return None
 
     def _claim(self, version: str) -> int | None:
-        """Say that this worker loads the version; how many have died of it, where those are too many.
+        """Say that this worker loads the version; how many have died of it since it was last loaded, where those are too many.
 
-        A model may take its process with it (a crash of native code, the kernel's answer to too little memory). So one that none has
-        loaded yet is tried by one worker while the others serve on, and who comes after one that died sees what it was at. What others have
-        loaded can be loaded: whoever died meanwhile died of something else.
+        A model may take its process with it (a crash of native code, the kernel's answer to too little memory), also one that was served
+        for long. So one that none has loaded, or that one has died of, is tried by one worker while the others serve on, and who comes
+        after one that died sees what it was at.
         """
         with self._reporting, self._store.write() as connection:
-            others = {worker: one for worker, one in workers.alive(connection, 0.0).items() if worker != self._worker}
-            if any(version in report.get("loaded", ()) for _, report in others.values()):
-                return None
-            since = self._clock() - GONE_SECONDS
-            on_it = [
-                seen > since and runs(report["loading"]["process"])
-                for seen, report in others.values()
-                if report.get("loading", {}).get("version") == version
-            ]
-            if on_it.count(False) >= MOST_DEATHS:
-                return on_it.count(False)
+            lives = self._on_it(connection, version).values()
+            deaths = sum(not one for one in lives)
+            if deaths >= MOST_DEATHS:
+                return deaths
             # Where a server begins nobody serves yet, and none has died: all load at once.
-            if any(on_it) and (self._routes.by_endpoint or not all(on_it)):
+            if any(lives) and (deaths or (self._routes.by_endpoint and not self._is_loaded(connection, version))):
                 raise _Later
             self._loading = _Loading(version, self._clock())
             workers.report(connection, self._worker, self._clock(), self._body())
         return None
+
+    def _clear(self, version: str) -> None:
+        """Say that the version is loaded. Who died before while loading it died of something else, and is forgotten."""
+        with self._reporting, self._store.write() as connection:
+            workers.forget(connection, [worker for worker, lives in self._on_it(connection, version).items() if not lives])
+            workers.report(connection, self._worker, self._clock(), self._body())
+
+    def _on_it(self, connection: sa.Connection, version: str) -> dict[str, bool]:
+        """The other workers whose last report says that they load the version, and whether they live."""
+        since = self._clock() - GONE_SECONDS
+        return {
+            worker: seen > since and runs(report["loading"]["process"])
+            for worker, (seen, report) in workers.alive(connection, 0.0).items()
+            if worker != self._worker and report.get("loading", {}).get("version") == version
+        }
+
+    def _is_loaded(self, connection: sa.Connection, version: str) -> bool:
+        """Whether another worker that lives has loaded it."""
+        others = workers.alive(connection, self._clock() - ALIVE_SECONDS)
+        return any(worker != self._worker and version in report.get("loaded", ()) for worker, (_, report) in others.items())
 
     def overdue(self, seconds: float) -> str | None:
         """The version that is being loaded for longer than so many seconds; None where there is none."""

@@ -78,12 +78,12 @@ class Acts:
 
 
 def breaking_server(worlds: Worlds, **environ: str) -> tuple[Server, Acts]:
-    """Not started yet. Has two versions of the model `acts`, which are alike."""
+    """Not started yet. Has three versions of the model `acts`, which are alike."""
     server = worlds.server(**environ)
     directory = server.home.parent
     file = directory / "acting.py"
     file.write_text(CODE.format(directory=str(directory)))
     home = homes.create(homes.from_env(home=str(server.home)))
-    for _ in range(2):
+    for _ in range(3):
         register.register(home.store, home.blobs, "acts", Path(f"{file}:build"), Who("test", time.time(), ""), trust_pickle=True)
     return server, Acts(directory)

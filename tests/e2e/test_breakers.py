@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import http.client
+import os
+import signal
 import time
 from typing import Any
 
@@ -18,6 +20,8 @@ from tests.e2e.real_server import WORKERS, Server, Worlds, eventually
 TIMEOUT, OPEN = 0.5, 1.0
 STUCK = 2.0
 """A load that takes longer counts as one that does not end."""
+SOON = 30.0
+"""Seconds after which all are answered again, whatever ends the workers."""
 
 
 @pytest.fixture(scope="module")
@@ -36,6 +40,13 @@ def world(worlds: Worlds) -> tuple[Server, Acts]:
 def unloaded(worlds: Worlds) -> tuple[Server, Acts]:
     """A running server that has loaded no version of `acts` yet."""
     server, acts = breaking_server(worlds, TILTYARD_LOAD_TIMEOUT_SECONDS=str(STUCK))
+    return server.start(), acts
+
+
+@pytest.fixture(scope="module")
+def served(worlds: Worlds) -> tuple[Server, Acts]:
+    """A running server whose versions of `acts` may be loaded and served at first."""
+    server, acts = breaking_server(worlds)
     return server.start(), acts
 
 
@@ -173,3 +184,80 @@ def test_a_version_that_ends_or_stops_its_workers_is_sent_back(
     assert "workers died while they loaded it" in restored.reason
     eventually(lambda: server.status(endpoint)["applied"], "the former plan is served")
     assert {server.predict(endpoint, rows[0])["model"] for _ in range(10)} == {"dia@1"}
+
+
+def kill_workers(server: Server, count: int) -> None:
+    """From outside, and wait until they are gone."""
+    gone = server.web()[1][:count]
+    for process in gone:
+        os.kill(process, signal.SIGKILL)
+    eventually(lambda: not set(gone) & set(server.processes()), "the workers are gone")
+
+
+def answers(server: Server, endpoint: str, features: dict[str, float]) -> set[tuple[str, bool]] | None:
+    """By which versions some units are answered, and whether in place of another; None where one is not answered."""
+    found = set()
+    try:
+        with server.client() as client:
+            for unit in range(20):
+                reply = client.predict(endpoint, f"u{unit}", features)
+                if reply.status != 200:
+                    return None
+                found.add((reply.json["model"], reply.json.get("fallback", False)))
+    except (OSError, http.client.HTTPException):
+        return None
+    return found
+
+
+def both(version: str) -> dict[str, dict[str, object]]:
+    """Arms of a plan in which that version is the treatment."""
+    return {"control": {"version": "dia@1", "weight": 1}, "treatment": {"version": version, "weight": 1}}
+
+
+def test_a_version_that_begins_to_end_its_workers_is_sent_back(served: tuple[Server, Acts], rows: list[dict[str, float]]) -> None:
+    """It was served by workers that are gone since; the plan that names it again goes back like that of one never served."""
+    server, acts = served
+    server.create("again", {"control": ("dia@1", 1)})
+    for arms in (both("acts@1"), {"control": both("")["control"]}):
+        server.put("/v1/endpoints/again/plan?wait=20s", {"arms": arms})
+    kill_workers(server, WORKERS)
+    eventually(lambda: answers(server, "again", rows[0]), "new workers serve")
+    acts.when_loaded("exit")
+    try:
+        server.put("/v1/endpoints/again/plan", {"arms": both("acts@1")})
+        eventually(lambda: plan_number(server, "again") == 5, "the plan was sent back", SOON)
+        eventually(lambda: answers(server, "again", rows[0]) == {("dia@1", False)}, "all are answered", SOON)
+    finally:
+        acts.when_loaded(None)
+    assert "2 workers died while they loaded it" in server.plan("again").reason
+
+
+def test_a_holdout_that_ends_who_restarts_is_dropped(served: tuple[Server, Acts], rows: list[dict[str, float]]) -> None:
+    """One worker must load it anew, the other still serves it: the plan goes back to where it held out nobody."""
+    server, acts = served
+    server.create("held", {"control": ("dia@1", 1)})
+    server.put("/v1/endpoints/held/holdout?wait=20s", {"holdout": {"share": 0.5, "version": "acts@2"}})
+    assert answers(server, "held", {**rows[0], "x0": 7.0}) == {("dia@1", False), ("acts@2", False)}
+    acts.when_loaded("exit")
+    try:
+        kill_workers(server, 1)
+        eventually(lambda: plan_number(server, "held") == 3, "the plan was sent back", SOON)
+        eventually(lambda: answers(server, "held", rows[0]) == {("dia@1", False)}, "all are answered", SOON)
+    finally:
+        acts.when_loaded(None)
+    assert server.plan("held").holdout is None
+
+
+def test_control_answers_for_what_ends_all_workers_that_restart(served: tuple[Server, Acts], rows: list[dict[str, float]]) -> None:
+    """Where there is no plan to go back to."""
+    server, acts = served
+    server.create("first", {"control": ("dia@1", 1), "treatment": ("acts@3", 1)})
+    features = {**rows[0], "x0": 7.0}
+    assert answers(server, "first", features) == {("dia@1", False), ("acts@3", False)}
+    acts.when_loaded("exit")
+    try:
+        kill_workers(server, WORKERS)
+        eventually(lambda: answers(server, "first", features) == {("dia@1", False), ("dia@1", True)}, "control answers", SOON)
+    finally:
+        acts.when_loaded(None)
+    assert plan_number(server, "first") == 1

@@ -43,6 +43,7 @@ class Worker:
 
     def __init__(self, world: World, name: str = "w9") -> None:
         self.world, self.name, self.now, self.asked = world, name, 100.0, list[str]()
+        self.claimed = list[str | None]()
         self.gate = threading.Event()
         self.gate.set()
         self.routes = Routes()
@@ -54,6 +55,9 @@ class Worker:
 
     def _load(self, version: VersionId) -> Loaded:
         self.asked.append(str(version))
+        with self.world.store.read() as connection:
+            _, said = workers.alive(connection, 0.0).get(self.name, (0.0, {}))
+        self.claimed.append(said.get("loading", {}).get("version"))
         self.gate.wait(10.0)
         return Loaded(card(), Answers(), 0.0)
 
@@ -66,6 +70,12 @@ class Worker:
         """What it says after it has looked for plans."""
         self.adopter.poll()
         return self.reported()
+
+
+def serve(world: World, name: str, version: str, seen: float = 100.0) -> None:
+    """What a worker last said that has loaded a version."""
+    with world.store.write() as connection:
+        workers.report(connection, name, seen, {"plans": {}, "failed": [], "loaded": [version]})
 
 
 def die(world: World, name: str, version: str = "m@2", process: int = NOBODY, **more: Any) -> None:
@@ -87,13 +97,38 @@ def test_a_version_that_two_workers_died_of_is_not_loaded_again(world: World) ->
         assert "m@2 failed on worker w9: 2 workers died" in adopt.known.decode_plan(adopt.plans.current(connection, "credit").body).reason
 
 
+@pytest.mark.parametrize("seen", [100.0, 60.0], ids=["lives", "is gone"])
+def test_a_version_that_was_served_may_begin_to_kill(world: World, seen: float) -> None:
+    """Whoever has loaded it before: who loads it says so, and after two deaths it counts as failed, while control serves."""
+    serve(world, "w0", "m@2", seen)
+    worker = Worker(world)
+    worker.poll()
+    assert worker.claimed == ["m@1", "m@2"]
+    die(world, "w1")
+    die(world, "w2")
+    fresh = Worker(world, "w10")
+    assert [one["version"] for one in fresh.poll()["failed"]] == ["m@2"]
+    assert (fresh.asked, fresh.routes.ready) == (["m@1"], True)
+
+
+def test_who_loads_a_version_clears_it_of_earlier_deaths(world: World) -> None:
+    """They were of something else; those of another version are left."""
+    die(world, "w1")
+    die(world, "w2", "m@3")
+    Worker(world).poll()
+    die(world, "w4")
+    assert Worker(world, "w10").poll()["plans"] == {"credit": 2}
+    with world.store.read() as connection:
+        assert workers.alive(connection, 0.0).keys() == {"w2", "w9", "w10"}
+
+
 @pytest.mark.parametrize(
     "others",
-    [[{}], [{"process": os.getpid()}] * 2, [{}, {"version": "m@3"}], [{}, {}, {"version": "m@3", "loaded": ["m@2"]}]],
-    ids=["one alone", "others still load", "another version", "one has loaded it"],
+    [[{}], [{"process": os.getpid()}] * 2, [{}, {"version": "m@3"}]],
+    ids=["one alone", "others still load", "another version"],
 )
 def test_what_may_have_been_something_else_is_loaded(world: World, others: list[dict[str, Any]]) -> None:
-    """One death may be chance, a worker that lives has not died, and what one has loaded can be loaded."""
+    """One death may be chance, and a worker that lives has not died."""
     for number, one in enumerate(others):
         die(world, f"w{number}", **one)
     assert Worker(world).poll()["plans"] == {"credit": 2}
@@ -137,6 +172,17 @@ def test_one_tries_what_none_has_loaded_while_the_others_serve(world: World) -> 
     for name in ("w1", "w2"):
         die(world, name, "m@4")
     assert (worker.poll()["failed"][0]["version"], "m@4" in worker.asked) == ("m@4", False)
+
+
+@pytest.mark.parametrize(("seen", "plan"), [(100.0, 3), (94.0, 2)], ids=["lives", "is gone"])
+def test_what_a_worker_that_lives_has_loaded_is_loaded_by_all_at_once(world: World, seen: float, plan: int) -> None:
+    """While another still loads it; one that is gone says nothing of it."""
+    worker = Worker(world)
+    worker.poll()
+    deploy.set_arms(world.place, "credit", {"control": ArmSpec("m@3", 1)}, None, None, order(1.0))
+    die(world, "w1", "m@3", os.getpid())
+    serve(world, "w2", "m@3", seen)
+    assert worker.poll()["plans"] == {"credit": plan}
 
 
 def test_deaths_are_remembered_for_an_hour(world: World) -> None:
@@ -187,9 +233,9 @@ def test_breakers_are_reported(world: World, tmp_path: Path) -> None:
 
 def test_a_version_that_is_too_slow_is_not_loaded(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One row would take longer than any request may."""
-    monkeypatch.setattr(adopt.package, "load", lambda card, read: Loaded(card, Answers(), 2.5))
+    monkeypatch.setattr(adopt.package, "load", lambda card, *_: Loaded(card, Answers(), 2.5))
     with pytest.raises(Rejected, match=r"it takes 2\.5 s for a row, and 2 s is the most \(predict_timeout_seconds\)"):
-        loader(world.store, Blobs(tmp_path), 2.0)(VersionId("m", 1))
+        loader(world.store, Blobs(tmp_path), slowest=2.0)(VersionId("m", 1))
     assert loader(world.store, Blobs(tmp_path))(VersionId("m", 1)).seconds_per_row == 2.5
 
 
