@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple, TypeAlias
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal, NamedTuple, TypeAlias
 
+import msgspec
 import pyarrow as pa
 
 from core.errors import Invalid, ModelFailed
@@ -16,12 +17,10 @@ from models.signature import Kind
 ROW, LABEL, VALUE, ERROR = "row", "label", "value", "error"
 PROBABILITY = "probability_"
 
-_TYPES: Mapping[Kind, Any] = {"float": pa.float64(), "int": pa.int64(), "str": pa.string(), "bool": pa.bool_()}
-_READERS: Mapping[Kind, Callable[[Label], Label | None]] = {
-    "float": float,
-    "int": lambda label: int(label) if -(2**63) <= float(label) < 2**63 else None,
-    "bool": bool,
-}
+Said: TypeAlias = Kind | Literal["json"]
+"""What a column of answers holds; `json`: of each the JSON text that is answered online."""
+
+_TYPES: Mapping[Said, Any] = {"float": pa.float64(), "int": pa.int64(), "str": pa.string(), "bool": pa.bool_(), "json": pa.string()}
 _KINDS: Mapping[type, Kind] = {float: "float", int: "int", str: "str", bool: "bool"}
 
 Table: TypeAlias = Any
@@ -29,15 +28,17 @@ Table: TypeAlias = Any
 
 
 class Columns(NamedTuple):
-    """The output of a version: `kept` are Arrow fields; `said` is `label` of this kind, or `value`.
+    """The output of a version: `kept` are Arrow fields; `said` is `label` or `value`, of this kind.
 
-    Probabilities have a column for each class that was met, the classes that the signature knows first.
+    Probabilities have a column for each class that was met, the classes that the signature knows first. Labels of parts are `json`: of what
+    kind all are is known when the last one is (see `settled`). `unmet` is the kind where there is none.
     """
 
     kept: Sequence[Any]
     said: str
-    kind: Kind
+    kind: Said
     classes: Sequence[str]
+    unmet: Kind
 
     def schema(self, met: Sequence[str]) -> Any:
         """The Arrow schema of rows in which these classes were met."""
@@ -54,7 +55,7 @@ class Columns(NamedTuple):
         said = [None if output is None else getattr(output, self.said) for output in outputs]
         found = {
             ROW: range(first, first + len(answers)),
-            self.said: [None if value is None else self._plain(value) for value in said],
+            self.said: list(map(_json, said)) if self.said == LABEL else said,
             ERROR: [answer.error for answer in answers],
         }
         columns = {field.name: pa.chunked_array([chunk[place] for chunk in kept], field.type) for place, field in enumerate(self.kept)}
@@ -65,17 +66,30 @@ class Columns(NamedTuple):
                 columns[field.name] = pa.array([row.get(field.name.removeprefix(PROBABILITY)) for row in shares], field.type)
         return pa.Table.from_arrays([columns[name] for name in schema.names], schema=schema)
 
-    def _plain(self, value: Label) -> Label:
-        """A label of the column's kind; text as it would stand in JSON."""
-        if self.kind == "str":
-            return str(value).lower() if isinstance(value, bool) else str(value)
-        try:
-            found = _READERS[self.kind](value)
-        except (ValueError, OverflowError):
-            found = None
-        if found != value:
-            raise ModelFailed(f"the model answered the label {value!r:.60}, which is none of the kind {self.kind} that its card names")
-        return found
+    def settled(self, labels: Iterable[str]) -> Columns:
+        """The same with the kind that all `labels` are of, JSON texts as parts have them; they stay `json` where they are of several."""
+        return self if self.said == VALUE else self._replace(kind=_kind(labels, self.unmet))
+
+    def read(self, column: Any) -> Any:
+        """An Arrow column of a part's labels, of the kind that is settled."""
+        if self.kind == "json":
+            return column
+        return pa.array([None if text is None else msgspec.json.decode(text) for text in column.to_pylist()], _TYPES[self.kind])
+
+
+def _json(label: Label | None) -> str | None:
+    try:
+        return None if label is None else msgspec.json.encode(label).decode()
+    except UnicodeEncodeError:
+        raise ModelFailed(f"the model answered the label {label!r:.60}, which is no text that can be written") from None
+
+
+def _kind(labels: Iterable[str], unmet: Kind) -> Said:
+    found = [msgspec.json.decode(text) for text in labels]
+    kinds = {_KINDS[type(label)] for label in found}
+    if len(kinds) > 1 or (kinds == {"int"} and not all(-(2**63) <= label < 2**63 for label in found)):
+        return "json"
+    return kinds.pop() if kinds else unmet
 
 
 def columns_of(card: Card, kept: Sequence[Any]) -> Columns:
@@ -86,8 +100,7 @@ def columns_of(card: Card, kept: Sequence[Any]) -> Columns:
         if field.name in (ROW, LABEL, VALUE, ERROR) or field.name.startswith(PROBABILITY):
             raise Invalid(f"keep: the output has a column {field.name!r} of its own", field="keep")
     if card.task != "classification":
-        return Columns(kept, VALUE, "float", ())
+        return Columns(kept, VALUE, "float", (), "float")
     classes = card.signature.classes or ()
     kinds = {_KINDS[type(label)] for label in classes}
-    known = None if card.river is None else card.river.label
-    return Columns(kept, LABEL, kinds.pop() if len(kinds) == 1 else known or "str", tuple(map(str, classes)))
+    return Columns(kept, LABEL, "json", tuple(map(str, classes)), kinds.pop() if len(kinds) == 1 else "str")

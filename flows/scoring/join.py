@@ -10,7 +10,7 @@ import pyarrow as pa
 from pyarrow import compute, csv, parquet
 
 from core.errors import Invalid
-from flows.scoring.columns import ERROR, PROBABILITY, ROW, Columns, Table
+from flows.scoring.columns import ERROR, LABEL, PROBABILITY, ROW, Columns, Table
 from flows.scoring.parts import Part
 
 GROUP_ROWS = 20_000
@@ -36,13 +36,23 @@ def check_writable(output: Path, kept: Sequence[Any]) -> None:
             raise Invalid(f"keep: column {field.name!r} holds {field.type}, which has no form in CSV", field="keep") from None
 
 
+def labels_of(parts: Sequence[Part]) -> set[str]:
+    """Those that were met, as JSON texts; none where the parts have values."""
+    found: set[str] = set()
+    for part in parts:
+        with parquet.ParquetFile(part.path) as file:
+            if LABEL in file.schema_arrow.names:
+                found.update(compute.unique(file.read(columns=[LABEL], use_threads=False)[LABEL].drop_null()).to_pylist())
+    return found
+
+
 def write(parts: Sequence[Part], columns: Columns, draft: Path, suffix: str, told: Mapping[str, str]) -> Counts:
-    """Write the rows of all parts to `draft` in the form of `suffix`; `told` goes into a Parquet file's metadata."""
+    """Write the rows of all parts to `draft` in the form of `suffix`; `columns` are settled; `told` goes into a Parquet file's metadata."""
     schema = columns.schema(_classes(parts)).with_metadata(told)
     rows, errors = 0, dict.fromkeys(("invalid", "model-failed"), 0)
     first: tuple[int, str] | None = None
     with csv.CSVWriter(draft, schema) if suffix == ".csv" else parquet.ParquetWriter(draft, schema) as writer:
-        for table in _groups(parts, schema):
+        for table in _groups(parts, columns, schema):
             writer.write_table(table)
             failed = table.filter(compute.is_valid(table[ERROR]))
             rows += table.num_rows
@@ -59,12 +69,12 @@ def _classes(parts: Sequence[Part]) -> list[str]:
     return list(dict.fromkeys(name.removeprefix(PROBABILITY) for name in names))
 
 
-def _groups(parts: Sequence[Part], schema: Any) -> Iterator[Table]:
+def _groups(parts: Sequence[Part], columns: Columns, schema: Any) -> Iterator[Table]:
     """The rows of all parts by groups of one size; the last may be smaller."""
     held = schema.empty_table()
     for part in parts:
         with parquet.ParquetFile(part.path) as file:
-            held = pa.concat_tables([held, _widened(file.read(use_threads=False), schema)])
+            held = pa.concat_tables([held, _widened(file.read(use_threads=False), columns, schema)])
         while held.num_rows >= GROUP_ROWS:
             yield held.slice(0, GROUP_ROWS).combine_chunks()
             held = held.slice(GROUP_ROWS)
@@ -72,7 +82,10 @@ def _groups(parts: Sequence[Part], schema: Any) -> Iterator[Table]:
         yield held.combine_chunks()
 
 
-def _widened(table: Table, schema: Any) -> Table:
-    """With a column for each class that other parts have met."""
+def _widened(table: Table, columns: Columns, schema: Any) -> Table:
+    """With a column for each class that other parts have met, and labels of the kind that all parts have."""
     found = set(table.column_names)
+    if columns.said == LABEL:
+        place = table.column_names.index(LABEL)
+        table = table.set_column(place, schema.field(LABEL), columns.read(table[LABEL]))
     return pa.table([table[name] if name in found else pa.nulls(table.num_rows, schema.field(name).type) for name in schema.names], schema)

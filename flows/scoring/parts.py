@@ -151,14 +151,16 @@ class Parts:
 def locked(output: Path) -> Iterator[Parts]:
     """The parts of an output for this process alone; raises Conflict where another one scores into it.
 
-    Where nothing is left of them in the end, the directory goes too.
+    Where nothing is scored in the end, or all of it is in the output, the directory goes.
     """
     directory = output.with_name(output.name + ".parts")
+    parts = Parts(directory)
     with os.fdopen(_lock(directory)):
         try:
-            yield Parts(directory)
+            yield parts
         finally:
-            if not (directory / _JOB).exists():
+            if not parts.whole():
+                parts.clear()
                 (directory / _LOCK).unlink()
                 with suppress(OSError):  # somebody's own files are in it
                     directory.rmdir()

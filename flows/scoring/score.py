@@ -137,7 +137,7 @@ def _begun(place: Place, order: Order, parts: Parts, version: VersionId, card: C
     """
     artefact = card.blobs.get("artefact", card.source_digest)
     job = Job(str(version), artefact, order.asked, _file(order.input), order.keep, order.in_batches, 0)
-    before = parts.job()
+    before = parts.job() if parts.whole() else None
     if before is not None:
         job.check_same(before)
         return before, parts.snapshot(before)
@@ -164,9 +164,10 @@ def _answers(answering: Subject, chunk: Chunk, order: Order, first: int) -> list
 def _finish(parts: Parts, columns: Columns, order: Order, job: Job) -> Counts:
     """Join the parts, put the output into its place, and remove them."""
     draft, suffix = parts.draft("joined"), order.output.suffix.lower()
-    told = {"tiltyard": msgspec.json.encode({"version": job.version, "snapshot": job.snapshot, "in_batches": job.in_batches}).decode()}
+    whole = parts.whole()
     try:
-        counts = join.write(parts.whole(), columns, draft, suffix, told)
+        columns = columns.settled(join.labels_of(whole))
+        counts = join.write(whole, columns, draft, suffix, {"tiltyard": _metadata(columns, job)})
     except pa.ArrowException as error:
         raise Invalid(f"output: what is scored so far cannot be read ({error}); give --restart to begin anew", field="output") from None
     if order.strict and counts.first is not None:
@@ -174,6 +175,11 @@ def _finish(parts: Parts, columns: Columns, order: Order, job: Job) -> Counts:
     publish(draft, order.output)
     parts.clear()
     return counts
+
+
+def _metadata(columns: Columns, job: Job) -> str:
+    found = {"version": job.version, "snapshot": job.snapshot, "in_batches": job.in_batches, columns.said: columns.kind}
+    return msgspec.json.encode(found).decode()
 
 
 def _said(order: Order, job: Job, counts: Counts, done: int) -> dict[str, Any]:

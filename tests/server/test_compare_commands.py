@@ -142,11 +142,11 @@ def test_commands_that_cannot_be(world: World) -> None:
 
 
 def test_shadows_and_learners_on_the_page(world: World, tmp_path: Path) -> None:
-    """Agreement where there are labels, the mean difference where there are values; scores before learning."""
+    """Agreement where there are labels, the mean difference where there are values; what failed is not answered; scores before learning."""
     key = ShadowName("credit", "next", "m@5")
     with world.store.write() as connection:
-        save_totals(connection, key, replace(Totals(), done=4, compared=4, labelled=4, agreed=3))
-    assert "  4 of 4 requests answered, 0 errors; labels agree in 75.00% of rows" in run("m@5", "m@1").output
+        save_totals(connection, key, replace(Totals(), done=6, errors=2, compared=4, labelled=4, agreed=3))
+    assert "  4 of 6 requests answered, 2 failed; labels agree in 75.00% of rows" in run("m@5", "m@1").output
     learning = LearningWorld(world, tmp_path)
     learning.publish(3, taught(1), labels=7, scores={"Accuracy": 0.75})
     rows = [line.split() for line in run("river@1", "still@1").output.splitlines()]

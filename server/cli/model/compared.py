@@ -113,7 +113,7 @@ def _rest(found: Data) -> Iterator[Iterator[str]]:
 def _shadows(found: Sequence[Data]) -> Iterator[str]:
     for one in found:
         yield f"shadow {one['shadow']} ({one['version']}) of endpoint {one['endpoint']} (control {one['control']})"
-        told = [f"{one['done']} of {one['mirrored']} requests answered, {one['errors']} errors"]
+        told = [f"{one['done'] - one['errors']} of {one['mirrored']} requests answered, {one['errors']} failed"]
         if one["agreement"] is not None:
             told.append(f"labels agree in {one['agreement']:.2%} of rows")
         if one["mean_difference"] is not None:

@@ -13,8 +13,10 @@ from msgspec.structs import replace
 from pyarrow import parquet
 
 from core.errors import Invalid, Malformed, ModelFailed, NotFound, Rejected, TiltyardError
+from core.values import Output
 from flows.scoring import score as flow
 from flows.scoring.parquet_source import ParquetSource
+from flows.scoring.subject import Answer
 from models.package import Package
 from models.signature import Feature, Signature
 from tests.flows.learning.learning_world import ROW, LearningWorld, taught
@@ -46,7 +48,7 @@ def test_a_label_with_probabilities(scoring: Scoring) -> None:
     scoring.score("sign@1", scoring.table("in.parquet", a=[1.0, -1.0], b=[1.0, 0.0]))
     schema = parquet.read_schema(scoring.folder / "out.parquet")
     assert schema.names == ["row", "label", "probability_no", "probability_yes", "error"]
-    assert msgspec.json.decode(schema.metadata[b"tiltyard"]) == {"version": "sign@1", "snapshot": 0, "in_batches": False}
+    assert msgspec.json.decode(schema.metadata[b"tiltyard"]) == {"version": "sign@1", "snapshot": 0, "in_batches": False, "label": "str"}
     assert [row["label"] for row in scoring.rows()] == ["yes", "no"]
 
 
@@ -187,6 +189,23 @@ def test_what_will_not_do_is_named(scoring: Scoring, order: dict[str, Any], fiel
     assert scoring.left() == []
 
 
+def test_strictly_nothing_scored_leaves_nothing(scoring: Scoring) -> None:
+    """A row in the first part ends it: there is nothing to go on from, and the next call is free to be another job."""
+    path = scoring.table("in.parquet", a=[1.0, None], b=[1.0, 1.0])
+    with pytest.raises(Invalid, match=r"^row 1: invalid"):
+        scoring.score("sum@1", path, strict=True)
+    assert scoring.left() == []
+    assert scoring.score("sum@1", path, keep=("a",))["answered"] == 1
+
+
+def test_what_was_begun_without_a_part_is_nothing(scoring: Scoring) -> None:
+    """A process that was killed before its first part leaves what another job need not heed."""
+    (scoring.folder / "out.parquet.parts").mkdir()
+    (scoring.folder / "out.parquet.parts" / "job.json").write_text("of another job")
+    assert scoring.score("sum@1", scoring.table("in.parquet", a=[1.0], b=[1.0]))["rows"] == 1
+    assert scoring.left() == []
+
+
 @pytest.mark.parametrize(("name", "where"), [("torn.csv", "after line 2503"), ("torn.parquet", "after row")])
 def test_a_file_that_breaks_off_keeps_what_was_scored(scoring: Scoring, name: str, where: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The reason says where; there is no output, and what was scored stays."""
@@ -235,7 +254,7 @@ def test_a_version_that_cannot_be_loaded_is_no_row_s_fault(scoring: Scoring) -> 
     scoring.add("lost", Package(replace(package.card, blobs={"artefact": "0" * 64}), {}))
     with pytest.raises(Rejected, match="cannot be read"):
         scoring.score("lost@1", scoring.table("in.parquet", a=[1.0]))
-    assert [path.name for path in scoring.folder.glob("out*/*.parquet")] == []
+    assert scoring.left() == []
 
 
 class TestLearning:
@@ -278,14 +297,14 @@ class TestLearning:
     ) -> None:
         """Whatever has been learnt meanwhile: all rows are answered by one state."""
         learning.publish(1, taught(1))
-        with monkeypatch.context() as patch:
-            patch.setattr(flow, "_finish", lambda *given: 1 / 0)
-            patch.setattr(flow, "_answers", lambda *given: [])
-            with pytest.raises(ZeroDivisionError):
-                scoring.score("river@1", path)
+        monkeypatch.setattr(flow, "CHUNK", 1)
+        monkeypatch.setattr(flow, "PART_ROWS", 1)
+        with pytest.raises(ZeroDivisionError):
+            flow.score(scoring.place, flow.Order("river@1", path, scoring.folder / "out.parquet"), lambda progress: 1 / 0)
         learning.publish(2, taught(50))
-        assert scoring.score("river@1", path)["snapshot"] == 1
-        assert scoring.rows()[0]["probability_True"] == taught(1).predict_proba_one(ROW)[True]
+        found = scoring.score("river@1", path)
+        assert (found["resumed_at"], found["snapshot"]) == (1, 1)
+        assert scoring.rows()[1]["probability_True"] == taught(1).predict_proba_one({name: -value for name, value in ROW.items()})[True]
         assert scoring.score("river@1", path)["snapshot"] == 2
 
     def test_a_snapshot_kept_with_the_parts_is_verified(
@@ -310,14 +329,11 @@ class TestLearning:
         assert scoring.score("river@1", path, restart=True)["answered"] == 2
 
 
-def test_a_label_that_its_column_cannot_hold_ends_it(scoring: Scoring) -> None:
+def test_a_label_that_cannot_be_written_ends_it(scoring: Scoring) -> None:
     """Rather than being another label in the output."""
-    columns = flow.columns_of(linear(floats("a"), (0, 1)).card, [])
-    assert columns.kind == "int"
-    for label in ("yes", 1.5, 2**70):
-        with pytest.raises(ModelFailed, match="which is none of the kind int"):
-            columns._plain(label)
-    assert columns._plain(True) == 1
+    columns = flow.columns_of(linear(floats("a"), ("a", "b")).card, [])
+    with pytest.raises(ModelFailed, match="no text that can be written"):
+        columns.table(0, [Answer(Output(label="\ud800"), None)], [])
 
 
 def test_names_and_types_of_parquet_files(scoring: Scoring) -> None:
