@@ -26,7 +26,7 @@ from tests.models.model_zoo import CASES, data
 
 ZOO = ("logistic", "logistic-classes", "ridge", "sgd", "histogram-missing", "mlp", "columns", "forest", "svc", "voting", "texts", "svr")
 ROWS = 60
-MEANS = Means(lambda payload: Address(1, 0, 7), lambda: 0.0, lambda run: run(), Missed())
+MEANS = Means(lambda payload: Address(1, 0, 7), lambda: 0.0, lambda _version, work, _seconds: work(), Missed())
 
 
 def frame(case: str) -> pd.DataFrame:
