@@ -92,7 +92,7 @@ def test_what_waits_for_another_server_takes_no_thread(found: Card, threads: int
     route = make_route(plan, lambda _: Loaded(found, Sum(), 0.5), lambda _: found.signature)
     offloaded: list[Any] = []
 
-    def offload(work: Any) -> Any:
+    def offload(_version: str, work: Any, _seconds: float) -> Any:
         offloaded.append(work)
         return work()
 
