@@ -163,13 +163,10 @@ def test_what_was_found_can_be_searched(world: World) -> None:
     store = world.home.store
     made = world.test("cancer@1", CANCER)
     accuracy = made["metrics"]["accuracy"]["value"]
-    searches = {
-        f"test.accuracy>={accuracy}": ["cancer@1"],
-        f"test.accuracy>{accuracy}": [],
-        "test.accuracy>0 task:classification": ["cancer@1"],
-    }
-    for search, found in searches.items():
-        assert [each["version"] for each in search_versions(store, search, "-registered", 10, None)["versions"]] == found
+    searches = {f"test.accuracy>={accuracy}": True, f"test.accuracy>{accuracy}": False, "test.accuracy>0 task:classification": True}
+    for search, expected in searches.items():
+        found = search_versions(store, search, "-registered", 10, None)["versions"]
+        assert ("cancer@1" in [each["version"] for each in found]) is expected
     describing.describe_version(store, "cancer@1", lambda _: {"owner": "ann"}, WHO)
     assert search_versions(store, "owner:ann test.accuracy>0", "-registered", 10, None)["versions"]
     assert showing.show_version(store, "cancer@1")["test"]["id"] == made["id"]
