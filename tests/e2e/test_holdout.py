@@ -60,7 +60,8 @@ def test_what_cannot_be_asked(server: Server) -> None:
         assert (reply.status, reply.json.get("field")) == (status, field), reply
     assert server.request("GET", f"{path}/report").json["code"] == "no-holdout"
     assert server.request("GET", f"{path}/report?from=yesterday").json["field"] == "from"
-    assert "--none" in server.cli("endpoint", "holdout", "asked", code=2)
+    assert "--share" in server.cli("endpoint", "holdout", "asked", "--salt", "x", code=2)
     assert "--none" in server.cli("endpoint", "holdout", "asked", "--none", "--share", "0.1", code=2)
     assert "has had no holdout" in server.cli("endpoint", "holdout-report", "asked", code=1)
+    assert server.cli("endpoint", "holdout", "asked") == {"holdout": None}
     assert server.plan("asked").plan == 1
