@@ -3,22 +3,15 @@
 from __future__ import annotations
 
 import json
-from typing import Any, NamedTuple
+from typing import Any
 
 from click.testing import CliRunner
 
 from experiments import calculator
 from server.cli import cli
+from tests.server.commands_world import Ended
 
 METHODS = list(calculator.METHODS)
-
-
-class Ended(NamedTuple):
-    """How a run ended: its exit code, and what it wrote."""
-
-    code: int
-    out: str
-    err: str
 
 
 def stats(method: str, body: bytes | dict[str, Any]) -> Ended:

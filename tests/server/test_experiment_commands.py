@@ -7,22 +7,15 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 import pytest
 
 from server.cli import main
 from tests.flows.flow_world import World
+from tests.server.commands_world import Ended
 
 Cli = Callable[..., "Ended"]
-
-
-class Ended(NamedTuple):
-    """How a command ended: its exit code, and what it wrote."""
-
-    code: int
-    out: str
-    err: str
 
 
 @pytest.fixture

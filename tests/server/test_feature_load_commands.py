@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple, cast
+from typing import cast
 
 import pytest
 from pyarrow import parquet
@@ -20,14 +20,7 @@ from journal import rotation, segments
 from journal.writer import Writer
 from server.cli import main
 from tests.flows.flow_world import World
-
-
-class Ended(NamedTuple):
-    """How a command ended: its exit code, and what it wrote."""
-
-    code: int
-    out: str
-    err: str
+from tests.server.commands_world import Ended
 
 
 @pytest.fixture

@@ -3,46 +3,19 @@
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any
 
 import pytest
 
-from server.cli import main
 from tests.models.model_zoo import fitted
 from tests.models.river_zoo import CASES, write_pickle, write_sample
-
-
-class Ended(NamedTuple):
-    """How a command ended: its exit code, and what it wrote."""
-
-    code: int
-    out: str
-    err: str
-
-
-Register = Callable[..., Ended]
+from tests.server.commands_world import Ended, Run
 
 
 @pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Register:
-    """Run a command in a home that does not exist yet."""
-    monkeypatch.setenv("TILTYARD_HOME", str(tmp_path / "home"))
-
-    def ended(*words: object) -> Ended:
-        monkeypatch.setattr(sys, "argv", ["tiltyard", *map(str, words)])
-        with pytest.raises(SystemExit) as caught:
-            main()
-        return Ended(cast(int, caught.value.code or 0), *capsys.readouterr())
-
-    return ended
-
-
-@pytest.fixture
-def register(run: Register, tmp_path: Path) -> Register:
-    """Register a logistic pipeline."""
+def register(run: Run, tmp_path: Path) -> Run:
+    """Run a logistic pipeline."""
     write_sample(tmp_path / "sample.csv", CASES["logistic"].rows())
     path = write_pickle(tmp_path / "model.pkl", CASES["logistic"].make())
     words = ("model", "register", "churn", path, "--sample", tmp_path / "sample.csv", "--target", "target", "--trust-pickle")
@@ -54,7 +27,7 @@ def _settings(ended: Ended) -> Any:
     return json.loads(ended.out)["river"]["settings"]
 
 
-def test_what_is_said_is_set(register: Register) -> None:
+def test_what_is_said_is_set(register: Run) -> None:
     """Each option is a setting; times may have a unit."""
     words = "--learn all --late 12h --metrics LogLoss,Accuracy --window 500 --drift KSWIN --drift-parameter alpha=0.01"
     more = "--drift-parameter window_size=50 --on-drift challenger --fresh-labels 200 --keep-every 0"
@@ -71,7 +44,7 @@ def test_what_is_said_is_set(register: Register) -> None:
     }
 
 
-def test_what_is_not_said_is_as_usual(register: Register) -> None:
+def test_what_is_not_said_is_as_usual(register: Run) -> None:
     """It learns from its own rows, for which a week is waited."""
     settings = _settings(register("--json"))
     assert (settings["learns_from"], settings["late_seconds"], settings["detector"]) == ("own", 604800.0, "ADWIN")
@@ -80,12 +53,12 @@ def test_what_is_not_said_is_as_usual(register: Register) -> None:
 
 
 @pytest.mark.parametrize(("text", "seconds"), [("90", 90.0), ("90s", 90.0), ("1.5m", 90.0), ("2h", 7200.0), ("7d", 604800.0)])
-def test_times(register: Register, text: str, seconds: float) -> None:
+def test_times(register: Run, text: str, seconds: float) -> None:
     """A number of seconds, or with its unit."""
     assert _settings(register("--late", text, "--json"))["late_seconds"] == seconds
 
 
-def test_people_read_what_it_learns_from(register: Register, run: Register) -> None:
+def test_people_read_what_it_learns_from(register: Run, run: Run) -> None:
     """Kind, River's release and the feedback loop, when it is registered and whenever it is shown."""
     told = register().out
     assert "classifier, made with River" in told
@@ -107,21 +80,21 @@ def test_people_read_what_it_learns_from(register: Register, run: Register) -> N
         ("--learn off --late 7d", 2, "a version that does not learn takes no other option"),
     ],
 )
-def test_what_will_not_do(register: Register, words: str, code: int, said: str) -> None:
+def test_what_will_not_do(register: Run, words: str, code: int, said: str) -> None:
     """One clear line, and no version."""
     ended = register(*words.split())
     assert (ended.code, ended.out) == (code, "")
     assert said in ended.err.strip().splitlines()[-1]
 
 
-def test_another_model_does_not_learn(run: Register, tmp_path: Path) -> None:
+def test_another_model_does_not_learn(run: Run, tmp_path: Path) -> None:
     """Whatever option of a learner is given."""
     path = write_pickle(tmp_path / "ridge.pkl", fitted("ridge"))
     ended = run("model", "register", "ridge", path, "--trust-pickle", "--window", "10")
     assert (ended.code, ended.err) == (1, "tiltyard: learn: only a River model learns while it serves, and ridge.pkl holds none\n")
 
 
-def test_a_factory(run: Register, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_factory(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file of one's own, named by its path from here; no trust is asked for beyond that."""
     write_sample(tmp_path / "sample.csv", CASES["logistic"].rows())
     (tmp_path / "risk.py").write_text("from river import linear_model\n\n\ndef build():\n    return linear_model.LogisticRegression()\n")

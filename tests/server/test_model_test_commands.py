@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Callable
 from html.parser import HTMLParser
-from typing import NamedTuple, cast
+from typing import cast
 
 import pandas as pd
 import pytest
@@ -21,19 +20,9 @@ from server.cli import main
 from server.home import from_env, open_existing
 from tests.flows.testing.conftest import COST
 from tests.flows.testing.testing_world import World, make, sets
+from tests.server.commands_world import Ended, Run
 
 pytestmark = pytest.mark.leaves_open("matplotlib keeps the fonts open that it has used")
-
-
-class Ended(NamedTuple):
-    """How a command ended: its exit code, and what it wrote."""
-
-    code: int
-    out: str
-    err: str
-
-
-Run = Callable[..., Ended]
 
 
 @pytest.fixture(scope="module")

@@ -3,50 +3,31 @@
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple, cast
 
 import pytest
 from skops import io as skops_io
 
-from server.cli import main
 from tests.models.boosters.answers import FOLDER
 from tests.models.model_zoo import fitted
 from tests.models.zoo_data import data
-
-
-class Ended(NamedTuple):
-    """How a command ended: its exit code, and what it wrote."""
-
-    code: int
-    out: str
-    err: str
-
-
-Register = Callable[..., Ended]
+from tests.server.commands_world import Ended, Run
 
 
 @pytest.fixture
-def register(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Register:
-    """Register a file with a sample of that data and its true values, in a home that does not exist yet."""
-    monkeypatch.setenv("TILTYARD_HOME", str(tmp_path / "home"))
+def register(run: Run, tmp_path: Path) -> Run:
+    """Register a file with a sample of that data and its true values."""
 
     def ended(path: Path, name: str, *more: object) -> Ended:
         given = data(name)
         target = given.target if given.target.ndim == 1 else given.target[:, 1]
         given.features.assign(truth=target).to_csv(tmp_path / "sample.csv", index=False)
-        words = ("model", "register", "some", path, "--sample", tmp_path / "sample.csv", "--target", "truth", *more)
-        monkeypatch.setattr(sys, "argv", ["tiltyard", *map(str, words)])
-        with pytest.raises(SystemExit) as caught:
-            main()
-        return Ended(cast(int, caught.value.code or 0), *capsys.readouterr())
+        return run("model", "register", "some", path, "--sample", tmp_path / "sample.csv", "--target", "truth", *more)
 
     return ended
 
 
-def test_a_file_of_trees_with_its_classes(register: Register) -> None:
+def test_a_file_of_trees_with_its_classes(register: Run) -> None:
     """The names become the labels, in the order of the file's numbers, with blanks around them or without."""
     done = register(FOLDER / "classes.txt", "iris", "--classes", "setosa, versicolor,virginica", "--json")
     assert (done.code, done.err) == (0, "")
@@ -55,14 +36,14 @@ def test_a_file_of_trees_with_its_classes(register: Register) -> None:
     assert card["signature"]["classes"] == ["setosa", "versicolor", "virginica"]
 
 
-def test_what_people_are_told_of_trees(register: Register) -> None:
+def test_what_people_are_told_of_trees(register: Run) -> None:
     """Task, form and time of a row."""
     done = register(FOLDER / "labels.ubj", "cancer-missing")
     assert (done.code, done.err) == (0, "")
     assert "some@1  (classification, 30 features, served as treelite)" in done.out
 
 
-def test_one_output_of_several(register: Register, tmp_path: Path) -> None:
+def test_one_output_of_several(register: Run, tmp_path: Path) -> None:
     """Compiled like any other model, and noted."""
     skops_io.dump(fitted("outputs-forest"), tmp_path / "model.skops")
     done = register(tmp_path / "model.skops", "two-targets", "--output", 1, "--json")
@@ -86,7 +67,7 @@ def test_one_output_of_several(register: Register, tmp_path: Path) -> None:
     ],
 )
 def test_what_will_not_do_ends_with_the_reason(
-    register: Register, file: str, name: str, more: tuple[object, ...], code: int, message: str
+    register: Run, file: str, name: str, more: tuple[object, ...], code: int, message: str
 ) -> None:
     """2 where an option cannot be read, else 1; the reason is on standard error."""
     done = register(FOLDER / file, name, *more)
@@ -94,7 +75,7 @@ def test_what_will_not_do_ends_with_the_reason(
     assert message in done.err
 
 
-def test_options_of_other_models(register: Register, tmp_path: Path) -> None:
+def test_options_of_other_models(register: Run, tmp_path: Path) -> None:
     """Neither is silently ignored."""
     skops_io.dump(fitted("ridge"), tmp_path / "model.skops")
     done = register(tmp_path / "model.skops", "diabetes", "--classes", "a,b")

@@ -6,21 +6,14 @@ import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 import pytest
 
 from server.cli import main
 from tests.flows.flow_world import World
 from tests.flows.scoring.scoring_world import Scoring, floats, linear
-
-
-class Ended(NamedTuple):
-    """How a command ended: its exit code, and what it wrote."""
-
-    code: int
-    out: str
-    err: str
+from tests.server.commands_world import Ended
 
 
 @pytest.fixture

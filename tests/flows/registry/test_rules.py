@@ -120,8 +120,8 @@ def test_what_is_no_rule(ruled: Registry) -> None:
 
 def test_other_aliases_are_free(ruled: Registry) -> None:
     """A rule is of one alias of one model."""
-    pointing.set_alias(ruled.store, "credit@1", "challenger", by("ann"))
-    pointing.set_alias(ruled.store, "m@1", "champion", by("ann"))
+    for version, alias in (("credit@1", "challenger"), ("m@1", "champion")):
+        assert str(pointing.set_alias(ruled.store, version, alias, by("ann"))) == version
 
 
 def test_a_promote_does_not_break_a_rule(registry: Registry) -> None:
